@@ -1,0 +1,167 @@
+"""New tensors, and the random generators that fill them: nothing here uses NumPy's global state."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .operations import array_of, sizes_of
+from .tensor import FLOAT, Tensor
+
+
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor with a copy of `data`: an array (its dtype is kept), a number, nested lists.
+
+    Python floats become float32, integers int64.  Raises: TypeError for what holds no numbers.
+
+    >>> tensor([1, 2.5])
+    tensor([1. , 2.5])
+    """
+    array = np.array(array_of(data), dtype=dtype)
+    first = data
+    while isinstance(first, list | tuple) and len(first):
+        first = first[0]
+    if (
+        dtype is None
+        and array.dtype == np.float64
+        and type(first) in (float, int, bool, list, tuple)
+    ):
+        array = array.astype(FLOAT)
+    return Tensor(array, requires_grad)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor that shares the memory of `array`.
+
+    What is written into the array afterwards is not noticed by the tape: that is your own risk.
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(
+            f"expected np.ndarray (got {type(array).__name__}); tensor() takes other things"
+        )
+    return Tensor(array)
+
+
+def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the given size: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
+    return Tensor(np.zeros(sizes_of(size), dtype or FLOAT), requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of the given size."""
+    return Tensor(np.ones(sizes_of(size), dtype or FLOAT), requires_grad)
+
+
+def full(
+    size: Sequence[int], fill_value: Any, *, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`fill_value` everywhere; the dtype is that of ``tensor(fill_value)`` unless given."""
+    value = tensor(fill_value, dtype).data
+    return Tensor(np.full(tuple(size), value, value.dtype), requires_grad)
+
+
+def zeros_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the shape and dtype of `input`."""
+    return Tensor(np.zeros(input.shape, dtype or input.dtype), requires_grad)
+
+
+def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of the shape and dtype of `input`."""
+    return Tensor(np.ones(input.shape, dtype or input.dtype), requires_grad)
+
+
+def arange(
+    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """start, start + step, ... below `end`; ``arange(n)`` counts from 0.  Floats give float32."""
+    first, last = (0, start) if end is None else (start, end)
+    if dtype is None and any(isinstance(x, float) for x in (first, last, step)):
+        dtype = FLOAT
+    return Tensor(np.arange(first, last, step).astype(dtype or np.int64), requires_grad)
+
+
+# -------------------------------------------------------------------------------------------- random
+
+
+class Generator:
+    """A source of random numbers with a seed of its own; ``.numpy`` is NumPy's Generator behind it.
+
+    >>> int(Generator(0).numpy.integers(100)) == int(Generator().manual_seed(0).numpy.integers(100))
+    True
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.numpy = np.random.default_rng(seed)
+        self._seed = seed
+
+    def manual_seed(self, seed: int) -> "Generator":
+        """Starts again from `seed`; returns the generator."""
+        self.numpy = np.random.default_rng(seed)
+        self._seed = seed
+        return self
+
+    def initial_seed(self) -> int | None:
+        """The seed it started from; None when that was the operating system's."""
+        return self._seed
+
+    def get_state(self) -> Any:
+        """What `set_state` takes to continue from here."""
+        return self.numpy.bit_generator.state
+
+    def set_state(self, state: Any) -> None:
+        """Continues from where `get_state` was called."""
+        self.numpy.bit_generator.state = state
+
+
+default_generator = Generator()
+"""Used wherever no generator is given."""
+
+
+def manual_seed(seed: int) -> Generator:
+    """Starts the default generator again from `seed`."""
+    return default_generator.manual_seed(seed)
+
+
+def rng_of(generator: Generator | None) -> np.random.Generator:
+    """NumPy's Generator behind `generator`, or behind the default one."""
+    return (generator or default_generator).numpy
+
+
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform numbers in [0, 1)."""
+    values = rng_of(generator).random(sizes_of(size), np.float64 if dtype == np.float64 else FLOAT)
+    return Tensor(values.astype(dtype or FLOAT), requires_grad)
+
+
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers from the normal distribution of mean 0 and variance 1."""
+    wide = np.float64 if dtype == np.float64 else FLOAT
+    values = rng_of(generator).standard_normal(sizes_of(size), wide)
+    return Tensor(values.astype(dtype or FLOAT), requires_grad)
+
+
+def randint(
+    low: int,
+    high: int | None = None,
+    size: Sequence[int] = (),
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Integers from `low` to `high` - 1; ``randint(high, size=...)`` starts at 0."""
+    bounds = (0, low) if high is None else (low, high)
+    return Tensor(rng_of(generator).integers(*bounds, tuple(size)))
+
+
+def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
+    """The numbers 0 to n - 1 in random order."""
+    return Tensor(rng_of(generator).permutation(n))

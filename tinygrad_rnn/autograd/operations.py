@@ -1,0 +1,346 @@
+"""Every op as a method of Tensor, with PyTorch's names, argument order and defaults.
+
+A method either runs one row (`rowwise`) or one primitive (`apply`), or says an op in terms of others:
+the mean is a sum and a division.  What is said in terms of others needs no derivative of its own.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import primitives
+from .primitives import Array, Dims, dims_of
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Number = int | float
+MinMax = namedtuple("MinMax", "values indices")  # noqa: PYI024  (max and min over a dim, as in PyTorch)
+
+
+class Operations:
+    """The ops; see `Tensor`, which inherits them."""
+
+    __slots__ = ()
+    _array: Array
+    shape: tuple[int, ...]
+    ndim: int
+    dtype: np.dtype[Any]
+    apply: Callable[..., Any]  # runs a primitive and records it
+    rowwise: Callable[..., Tensor]  # the same for a row of the calculus table
+    constant: Callable[[Any], Tensor]  # a tensor that nothing has been recorded about
+
+    # ------------------------------------------------------------------------------- elementwise
+
+    # fmt: off
+    def __add__(self, other: Any) -> Tensor: return self.rowwise("add", self, other)
+    def __radd__(self, other: Any) -> Tensor: return self.rowwise("add", other, self)
+    def __sub__(self, other: Any) -> Tensor: return self.rowwise("sub", self, other)
+    def __rsub__(self, other: Any) -> Tensor: return self.rowwise("sub", other, self)
+    def __mul__(self, other: Any) -> Tensor: return self.rowwise("mul", self, other)
+    def __rmul__(self, other: Any) -> Tensor: return self.rowwise("mul", other, self)
+    def __truediv__(self, other: Any) -> Tensor: return self.rowwise("div", self, other)
+    def __rtruediv__(self, other: Any) -> Tensor: return self.rowwise("div", other, self)
+    def __pow__(self, other: Any) -> Tensor: return self.pow(other)
+    def __rpow__(self, other: Any) -> Tensor: return self.constant(np.asarray(other, self.dtype)).pow(self)
+    def __neg__(self) -> Tensor: return self.rowwise("neg", self)
+    def __abs__(self) -> Tensor: return self.rowwise("abs", self)
+    def add(self, other: Any, *, alpha: Number = 1) -> Tensor: return self + _times(other, alpha)
+    def sub(self, other: Any, *, alpha: Number = 1) -> Tensor: return self - _times(other, alpha)
+    def mul(self, other: Any) -> Tensor: return self.rowwise("mul", self, other)
+    def div(self, other: Any) -> Tensor: return self.rowwise("div", self, other)
+    def neg(self) -> Tensor: return self.rowwise("neg", self)
+    def exp(self) -> Tensor: return self.rowwise("exp", self)
+    def expm1(self) -> Tensor: return self.rowwise("expm1", self)
+    def log(self) -> Tensor: return self.rowwise("log", self)
+    def log1p(self) -> Tensor: return self.rowwise("log1p", self)
+    def sqrt(self) -> Tensor: return self.rowwise("sqrt", self)
+    def rsqrt(self) -> Tensor: return self.rowwise("rsqrt", self)
+    def reciprocal(self) -> Tensor: return self.rowwise("reciprocal", self)
+    def square(self) -> Tensor: return self.rowwise("square", self)
+    def abs(self) -> Tensor: return self.rowwise("abs", self)
+    def sin(self) -> Tensor: return self.rowwise("sin", self)
+    def cos(self) -> Tensor: return self.rowwise("cos", self)
+    def tanh(self) -> Tensor: return self.rowwise("tanh", self)
+    def sigmoid(self) -> Tensor: return self.rowwise("sigmoid", self)
+    def relu(self) -> Tensor: return self.rowwise("relu", self)
+    def sign(self) -> Tensor: return self.constant(np.sign(self._array))
+    def maximum(self, other: Any) -> Tensor: return self.rowwise("maximum", self, other)
+    def minimum(self, other: Any) -> Tensor: return self.rowwise("minimum", self, other)
+
+    __hash__ = object.__hash__
+    def __eq__(self, other: Any) -> Any: return self.constant(self._array == array_of(other))
+    def __ne__(self, other: Any) -> Any: return self.constant(self._array != array_of(other))
+    def __lt__(self, other: Any) -> Tensor: return self.constant(self._array < array_of(other))
+    def __le__(self, other: Any) -> Tensor: return self.constant(self._array <= array_of(other))
+    def __gt__(self, other: Any) -> Tensor: return self.constant(self._array > array_of(other))
+    def __ge__(self, other: Any) -> Tensor: return self.constant(self._array >= array_of(other))
+    def __and__(self, other: Any) -> Tensor: return self.constant(self._array & array_of(other))
+    def __or__(self, other: Any) -> Tensor: return self.constant(self._array | array_of(other))
+    def __invert__(self) -> Tensor: return self.constant(~self._array)
+    # fmt: on
+
+    def pow(self, exponent: Any) -> Tensor:
+        """x ** exponent, a number or a tensor."""
+        if isinstance(exponent, Operations | np.ndarray):
+            return self.rowwise("pow", self, exponent)
+        x = self.float() if isinstance(exponent, float) and self.dtype.kind != "f" else self
+        return self.rowwise("power", x, n=exponent)
+
+    def clamp(self, min: Any = None, max: Any = None) -> Tensor:
+        """Limited to [min, max]; the gradient passes where x is inside or at a bound."""
+        if isinstance(min, Operations) or isinstance(max, Operations):
+            raise NotImplementedError(
+                "clamp: bounds that are tensors are not supported; use maximum() and minimum()"
+            )
+        if min is None and max is None:
+            raise ValueError("clamp: at least one of min and max must be given")
+        limits = (np.finfo if self.dtype.kind == "f" else np.iinfo)(self.dtype)  # type: ignore[operator]
+        low, high = limits.min if min is None else min, limits.max if max is None else max
+        return self.rowwise("clamp", self, low=low, high=high)
+
+    def where(self, condition: Any, other: Any) -> Tensor:
+        """self where `condition` is true, `other` elsewhere."""
+        return self.rowwise("where", mask_of(condition), self, other)
+
+    def masked_fill(self, mask: Any, value: Any) -> Tensor:
+        """`value` where `mask` is true, self elsewhere."""
+        return self.rowwise("where", mask_of(mask), value, self)
+
+    # ------------------------------------------------------------------- products and reductions
+
+    # fmt: off
+    def __matmul__(self, other: Any) -> Tensor: return self.apply(primitives.matmul, self, other)
+    def __rmatmul__(self, other: Any) -> Tensor: return self.apply(primitives.matmul, other, self)
+    def matmul(self, other: Any) -> Tensor: return self.apply(primitives.matmul, self, other)
+    def outer(self, vec2: Tensor) -> Tensor: return self.reshape(-1, 1) * vec2.reshape(1, -1)
+    def max(self, dim: Any = None, keepdim: bool = False) -> Any: return _most(self, dim, keepdim, "max")
+    def min(self, dim: Any = None, keepdim: bool = False) -> Any: return _most(self, dim, keepdim, "min")
+    # fmt: on
+
+    def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+        return self.apply(primitives.sum, self.to(dtype), dim=dim, keepdim=keepdim)
+
+    def prod(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+        return self.apply(primitives.prod, self.to(dtype), dim=dim, keepdim=keepdim)
+
+    def amax(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        return self.apply(primitives.amax, self, dim=dim, keepdim=keepdim)
+
+    def amin(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        return self.apply(primitives.amin, self, dim=dim, keepdim=keepdim)
+
+    def logsumexp(self, dim: Dims, keepdim: bool = False) -> Tensor:
+        return self.apply(primitives.logsumexp, self, dim=dim, keepdim=keepdim)
+
+    def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor:
+        return self.apply(primitives.cumsum, self.to(dtype), dim=dim)
+
+    def softmax(self, dim: int, dtype: Any = None) -> Tensor:
+        return self.apply(primitives.softmax, self.to(dtype), dim=dim)
+
+    def log_softmax(self, dim: int, dtype: Any = None) -> Tensor:
+        return self.apply(primitives.log_softmax, self.to(dtype), dim=dim)
+
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        return self.constant(self._array.argmax(dim, keepdims=keepdim))
+
+    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        return self.constant(self._array.argmin(dim, keepdims=keepdim))
+
+    def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        return self.constant(self._array.all(dims_of(dim, self.ndim), keepdims=keepdim))
+
+    def any(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        return self.constant(self._array.any(dims_of(dim, self.ndim), keepdims=keepdim))
+
+    def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+        x = self.to(dtype)
+        if x.dtype.kind != "f":
+            raise RuntimeError(
+                f"mean(): expected a floating point dtype, got {x.dtype}; use .float()"
+            )
+        return x.sum(dim, keepdim) / count(x, dim)
+
+    def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+            correction: float = 1) -> Tensor:  # fmt: skip
+        """The variance; the sum of squares is divided by n - `correction`, as in PyTorch."""
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        if unbiased is not None:
+            correction = int(unbiased)
+        return (self - self.mean(dim, True)).square().sum(dim, keepdim) / (
+            count(self, dim) - correction or np.nan
+        )
+
+    def std(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+            correction: float = 1) -> Tensor:  # fmt: skip
+        """The square root of `var`; its gradient is 0 where all values are equal, as in PyTorch."""
+        var = self.var(dim, unbiased, keepdim, correction=correction)
+        constant = var == 0
+        return var.masked_fill(constant, 1.0).sqrt().masked_fill(constant, 0.0)
+
+    # -------------------------------------------------------------------------------------- shapes
+
+    # fmt: off
+    def float(self) -> Tensor: return self.to(np.float32)
+    def double(self) -> Tensor: return self.to(np.float64)
+    def long(self) -> Tensor: return self.to(np.int64)
+    def clone(self) -> Tensor: return self.apply(primitives.clone, self)
+    def reshape(self, *shape: Any) -> Tensor: return self.apply(primitives.reshape, self, shape=sizes_of(shape))
+    def permute(self, *dims: Any) -> Tensor: return self.apply(primitives.permute, self, dims=sizes_of(dims))
+    def flip(self, *dims: Any) -> Tensor: return self.apply(primitives.flip, self, dims=sizes_of(dims))
+    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]: return self.apply(primitives.unbind, self, dim=dim)
+    # fmt: on
+
+    def to(self, dtype: Any) -> Tensor:
+        """In another dtype (None: as it is); self when there is nothing to do."""
+        if dtype is None or self.dtype == dtype:
+            return self
+        return self.apply(primitives.cast, self, dtype=np.dtype(dtype))
+
+    def view(self, *shape: Any) -> Tensor:
+        """`reshape` that never copies.  Raises: RuntimeError where it would have to."""
+        try:
+            np.reshape(self._array, sizes_of(shape), copy=False)
+        except ValueError as error:
+            raise RuntimeError(
+                f"view size is not compatible with input tensor's size and stride: {self.shape} as "
+                f"{sizes_of(shape)} ({error}). Use .reshape(...) instead."
+            ) from None
+        return self.reshape(*shape)
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """The dims from `start_dim` to `end_dim` as one."""
+        if not self.ndim:
+            return self.reshape(1)
+        start, end = dims_of((start_dim,), self.ndim)[0], dims_of((end_dim,), self.ndim)[0]
+        return self.reshape(*self.shape[:start], -1, *self.shape[end + 1 :])
+
+    def transpose(self, dim0: int, dim1: int) -> Tensor:
+        """Two dims exchanged."""
+        dims = list(range(self.ndim))
+        a, b = dims_of((dim0,), self.ndim)[0], dims_of((dim1,), self.ndim)[0]
+        dims[a], dims[b] = b, a
+        return self.permute(*dims)
+
+    def squeeze(self, dim: Dims = None) -> Tensor:
+        """Without dims of size 1: all of them, or those among `dim`."""
+        gone = [d for d in dims_of(dim, self.ndim) if self.shape[d] == 1]
+        return self.reshape([n for d, n in enumerate(self.shape) if d not in gone])
+
+    def unsqueeze(self, dim: int) -> Tensor:
+        """With a new dim of size 1 at `dim`."""
+        (at,) = dims_of((dim,), self.ndim + 1)
+        return self.reshape(*self.shape[:at], 1, *self.shape[at:])
+
+    def expand(self, *sizes: Any) -> Tensor:
+        """Broadcast to `sizes`, without a copy; -1 keeps a size."""
+        wanted = sizes_of(sizes)
+        extra = len(wanted) - self.ndim
+        shape = [
+            self.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted)
+        ]
+        return self.apply(primitives.expand, self, shape=tuple(shape))
+
+    def split(self, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+        """Cut along `dim`: into pieces of one size (the last may be smaller), or of the sizes given."""
+        whole = self.shape[dim]
+        if isinstance(split_size, int):
+            if split_size <= 0:
+                raise RuntimeError(
+                    f"split expects a size above 0, or a list of sizes; got {split_size}"
+                )
+            sizes = [min(split_size, whole - at) for at in range(0, whole, split_size)] or [0]
+        else:
+            sizes = list(split_size)
+            if sum(sizes) != whole:
+                raise RuntimeError(
+                    f"split_with_sizes expects sizes that sum exactly to {whole} (the size of dim {dim} of "
+                    f"{self.shape}), got {sizes}, which sum to {sum(sizes)}"
+                )
+        return self.apply(primitives.split, self, sizes=sizes, dim=dim)
+
+    def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+        """Cut along `dim` into at most `chunks` pieces of equal size (the last may be smaller)."""
+        if chunks < 1:
+            raise RuntimeError(f"chunk expects chunks to be greater than 0, got {chunks}")
+        return self.split(max(1, -(-self.shape[dim] // chunks)), dim)
+
+    # ------------------------------------------------------------------------------------ indexing
+
+    def __getitem__(self, key: Any) -> Tensor:
+        """``x[key]`` with NumPy's rules.  To use every step of a sequence, `unbind` it instead."""
+        return self.apply(primitives.index, self, key=key_of(key))
+
+    def gather(self, dim: int, index: Any) -> Tensor:
+        """out[i][j] = self[i][index[i][j]] for dim 1; `index` has as many dims as self."""
+        (dim,), ids = dims_of((dim,), self.ndim), ids_of(index)
+        if ids.ndim != self.ndim:
+            raise RuntimeError(
+                f"gather: index has shape {ids.shape}; expected {self.ndim} dims like {self.shape}"
+            )
+        grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in ids.shape)])
+        return self.apply(primitives.index, self, key=(*grid[:dim], ids, *grid[dim + 1 :]))
+
+    def index_select(self, dim: int, index: Any) -> Tensor:
+        """The slices along `dim` that `index` (1-D, integers) names."""
+        before = (slice(None),) * dims_of((dim,), self.ndim)[0]
+        return self.apply(primitives.index, self, key=(*before, ids_of(index).reshape(-1)))
+
+
+def _most(x: Any, dim: Any, keepdim: bool, which: str) -> Any:
+    """max and min: of everything; over one dim, values and indices; of two tensors."""
+    if isinstance(dim, Operations):
+        return x.rowwise(which + "imum", x, dim)
+    if dim is None:
+        return x.apply(getattr(primitives, "a" + which), x)
+    indices = getattr(x, "arg" + which)(dim, True)
+    values = x.gather(dim, indices)
+    return MinMax(*((values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))))
+
+
+def count(x: Any, dim: Dims) -> int:
+    """How many elements a reduction over `dim` puts together."""
+    return int(np.prod([x.shape[d] for d in dims_of(dim, x.ndim)]))
+
+
+def mask_of(condition: Any) -> Array:
+    """The array of a condition.  Raises: RuntimeError where it does not hold booleans."""
+    mask = np.asarray(array_of(condition))
+    if mask.dtype != bool:
+        raise RuntimeError(f"expected condition to be a boolean tensor, but got dtype {mask.dtype}")
+    return mask
+
+
+def _times(x: Any, alpha: Number) -> Any:
+    return x if alpha == 1 else x * alpha
+
+
+def array_of(x: Any) -> Any:
+    """The array of a Tensor; anything else as it is."""
+    return x._array if isinstance(x, Operations) else x
+
+
+def sizes_of(given: tuple[Any, ...]) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
+    return tuple(given[0]) if len(given) == 1 and isinstance(given[0], tuple | list) else given
+
+
+def ids_of(index: Any) -> Array:
+    """Indices as an array of our own: the tape keeps it, and its owner may change the original."""
+    ids = np.array(array_of(index))
+    if ids.dtype.kind not in "iu" and ids.size:
+        raise IndexError(f"expected integers as indices, got dtype {ids.dtype}")
+    return ids.astype(np.intp)
+
+
+def key_of(key: Any) -> tuple[Any, ...]:
+    """What stands in x[...] as a tuple in which every array is our own copy."""
+    keys = key if isinstance(key, tuple) else (key,)
+    arrays = Operations | np.ndarray | list
+    return tuple(np.array(array_of(k)) if isinstance(k, arrays) else k for k in keys)

@@ -1,0 +1,343 @@
+"""Ops that are not elementwise, each beside its pullback.
+
+A primitive is a function from arrays to ``(array, pullback)``, or to ``(list of arrays, pullback)``.
+The pullback turns g = dL/d(output) (one g for each output) into the gradients of the inputs.  It is a
+closure: the arrays that it mentions are exactly those that the tape keeps in memory.  It comes in two
+forms; the second lets the tape drop, and never call, what nobody wants:
+
+* one function that gives the gradients of all inputs together (concat, stack, split);
+* a tuple with one function for each input (matmul), None where an input has no gradient.
+
+There are no Tensors here.  But a pullback is written with operators, with methods that arrays and
+Tensors share, and with other primitives by way of `run`.  So it works on Tensors as well, and a
+gradient can be differentiated again: the pullback of concat is split, that of split is concat; sum
+and expand, index and put, stack and unbind are such pairs too.
+
+Broadcasting is not undone here: a pullback may give its gradient in the broadcast shape, and the
+tape sums it where it meets its parent.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+Pullback = Callable[..., Any] | tuple[Callable[..., Any] | None, ...]
+Shape = tuple[int, ...]
+Dims = int | Sequence[int] | None
+
+
+def run(primitive: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+    """The value of a primitive: of arrays at once, of Tensors by way of their own tape."""
+    apply = getattr(inputs[0], "apply", None)
+    return (
+        primitive(*inputs, **options)[0] if apply is None else apply(primitive, *inputs, **options)
+    )
+
+
+def exp(x: Any) -> Any:
+    """e^x of an array or a Tensor."""
+    return x.exp() if hasattr(x, "exp") else np.exp(x)
+
+
+# ------------------------------------------------------------------------------------------ products
+
+
+def matmul(a: Array, b: Array) -> tuple[Array, Pullback]:
+    """(..., N, K) @ (..., K, M) -> (..., N, M); a vector on either side loses its dimension."""
+    value = a @ b
+    if a.ndim == b.ndim == 1:
+        return value, (lambda g: g * b, lambda g: g * a)
+    if a.ndim == 1:
+        return value, (lambda g: (b @ g[..., None])[..., 0], lambda g: a[:, None] * g[..., None, :])
+    if b.ndim == 1:
+        return value, (lambda g: g[..., None] * b, lambda g: rows(a).mT @ g.reshape(-1))
+    if b.ndim == 2:  # one weight for a whole batch
+        return value, (lambda g: g @ b.mT, lambda g: product(a, g))
+    return value, (lambda g: g @ b.mT, lambda g: a.mT @ g)
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
+    """(..., I), (O, I), (O,) -> (..., O): y = x @ weight.T + bias, as one line of the tape."""
+    y = x @ weight.T
+    if bias is None:
+        return y, (lambda g: g @ weight, lambda g: product(g, x))
+    y += bias
+    return y, (lambda g: g @ weight, lambda g: product(g, x), lambda g: rows(g).sum(0))
+
+
+def rows(a: Any) -> Any:
+    """(..., K) -> (N, K), an array or a Tensor."""
+    return a if a.ndim == 2 else a.reshape(-1, a.shape[-1])
+
+
+def product(left: Any, right: Any) -> Any:
+    """left.T @ right over all rows of both, the gradient of a weight: of arrays, not multiplied yet."""
+    if isinstance(left, np.ndarray):
+        return Product(rows(left), rows(right))
+    return rows(left).mT @ rows(right)
+
+
+class Product:
+    """left.T @ right, multiplied when its value is wanted: (N, K), (N, M) -> (K, M).
+
+    Backpropagation through time gives a weight one such gradient for each step.  Their sum is the
+    product of all the rows below each other, and one tall product takes a fraction of the time of
+    many flat ones: at B = 1, T = 25 a tenth.  `ENOUGH` bounds what waits.
+    """
+
+    ENOUGH = 1024  # rows from which a product is no longer flat
+    __array_ufunc__ = None  # so that ndarray + Product asks Product
+
+    def __init__(self, left: Array, right: Array) -> None:
+        self.shape = left.shape[1], right.shape[1]
+        self.dtype = np.result_type(left, right)
+        self.lefts, self.rights, self.waiting = [left], [right], len(left)
+        self.total: Array | None = None  # what has been multiplied already
+
+    def __add__(self, other: Any) -> Any:
+        if not isinstance(other, Product):
+            return self.value() + other
+        self.lefts += other.lefts
+        self.rights += other.rights
+        self.waiting += other.waiting
+        if self.waiting >= self.ENOUGH:
+            self.total = self.value()
+            self.lefts, self.rights, self.waiting = [], [], 0
+        return self
+
+    __radd__ = __add__
+
+    def value(self) -> Array:
+        """The array."""
+        if self.total is not None and not self.waiting:
+            return self.total
+        left, right = np.concatenate(self.lefts), np.concatenate(self.rights)
+        value = left.T @ right if len(left) > 1 else left.T * right
+        return value if self.total is None else np.add(self.total, value, out=self.total)
+
+
+def settled(g: Any) -> Any:
+    """A gradient as an array or a Tensor, also when it is a product that has waited."""
+    return g.value() if type(g) is Product else g
+
+
+# ---------------------------------------------------------------------------------------- reductions
+
+
+def dims_of(dim: Dims, ndim: int) -> tuple[int, ...]:
+    """Every dim that `dim` names, counted from the front; None names all of them."""
+    if dim is None or dim == ():
+        return tuple(range(ndim))
+    given = (dim,) if isinstance(dim, int | np.integer) else tuple(dim)
+    for d in given:
+        if not -max(ndim, 1) <= d < max(ndim, 1):
+            raise IndexError(
+                f"dim {d} is out of range for {ndim} dimensions; expected {-ndim} to {ndim - 1}"
+            )
+    dims = tuple(int(d) % ndim for d in given) if ndim else ()
+    if len(set(dims)) < len(dims):
+        raise RuntimeError(f"dim {dim} names the same dimension twice")
+    return dims
+
+
+def reduced(shape: Shape, dim: Dims) -> Shape:
+    """The shape that a sum over `dim` has when it keeps its dims: 1 in place of each."""
+    gone = dims_of(dim, len(shape))
+    return tuple(1 if i in gone else n for i, n in enumerate(shape))
+
+
+def sum(a: Array, dim: Dims = None, keepdim: bool = False) -> tuple[Array, Pullback]:
+    """The sum over `dim` (None: over everything)."""
+    shape, kept = a.shape, reduced(a.shape, dim)
+    value = a.sum(axis=dims_of(dim, a.ndim), keepdims=keepdim)
+    return value, (lambda g: run(expand, g.reshape(kept), shape=shape),)
+
+
+def amax(a: Array, dim: Dims = None, keepdim: bool = False) -> tuple[Array, Pullback]:
+    """The largest over `dim`; equal largest ones share the gradient evenly, as in PyTorch."""
+    return _extremum(a, np.max, dim, keepdim)
+
+
+def amin(a: Array, dim: Dims = None, keepdim: bool = False) -> tuple[Array, Pullback]:
+    """The smallest over `dim`; equal smallest ones share the gradient evenly, as in PyTorch."""
+    return _extremum(a, np.min, dim, keepdim)
+
+
+def _extremum(a: Array, pick: Any, dim: Dims, keepdim: bool) -> tuple[Array, Pullback]:
+    dims, kept = dims_of(dim, a.ndim), reduced(a.shape, dim)
+    if 0 in a.shape and 0 not in kept:
+        raise IndexError(
+            f"the extremum over dim {dim} of an empty tensor of shape {a.shape} does not exist"
+        )
+    value = pick(a, axis=dims, keepdims=True)
+    where = (a == value) | (a != a)  # NaN is the largest and the smallest
+    count = where.sum(axis=dims, keepdims=True)
+    return value if keepdim else value.reshape(_without(a.shape, dims)), (
+        lambda g: g.reshape(kept) * where / count,
+    )
+
+
+def _without(shape: Shape, dims: tuple[int, ...]) -> Shape:
+    return tuple(n for i, n in enumerate(shape) if i not in dims)
+
+
+def prod(a: Array, dim: Dims = None, keepdim: bool = False) -> tuple[Array, Pullback]:
+    """The product over `dim`.  Each factor's derivative is the product of the others: right at zeros."""
+    dims, kept = dims_of(dim, a.ndim), reduced(a.shape, dim)
+
+    def others() -> Array:
+        last = np.moveaxis(a, dims, range(-len(dims), 0)) if dims else a[..., None]
+        flat = last.reshape(*last.shape[: last.ndim - max(len(dims), 1)], -1)
+        ones = np.ones_like(flat[..., :1])
+        before = np.concatenate([ones, flat[..., :-1]], -1).cumprod(-1)
+        after = np.concatenate([ones, flat[..., :0:-1]], -1).cumprod(-1)[..., ::-1]
+        product = (before * after).reshape(last.shape)
+        return np.moveaxis(product, range(-len(dims), 0), dims) if dims else product[..., 0]
+
+    factors = others() if a.size else a
+    return a.prod(axis=dims, keepdims=keepdim), (lambda g: g.reshape(kept) * factors,)
+
+
+def cumsum(a: Array, dim: int) -> tuple[Array, Pullback]:
+    """The running sum along `dim`."""
+
+    def pullback(g: Any) -> Any:
+        return run(flip, run(cumsum, run(flip, g, dims=(dim,)), dim=dim), dims=(dim,))
+
+    return a.cumsum(axis=dim), (pullback,)
+
+
+def logsumexp(a: Array, dim: Dims = None, keepdim: bool = False) -> tuple[Array, Pullback]:
+    """log(sum(exp(a))) over `dim`, stable: the largest is taken out first."""
+    dims, kept = dims_of(dim, a.ndim), reduced(a.shape, dim)
+    largest = a.max(axis=dims, keepdims=True, initial=-np.inf)
+    largest = np.where(np.isfinite(largest), largest, np.zeros_like(largest))
+    with np.errstate(divide="ignore"):  # the sum of nothing: log 0 = -inf
+        y = np.log(np.exp(a - largest).sum(axis=dims, keepdims=True)) + largest
+    y = y if keepdim else y.reshape(_without(a.shape, dims))
+    return y, (lambda g: g.reshape(kept) * exp(a - y.reshape(kept)),)
+
+
+def softmax(a: Array, dim: int) -> tuple[Array, Pullback]:
+    """exp(a) / sum(exp(a)) along `dim`."""
+    y = np.exp(a - a.max(axis=dim, keepdims=True, initial=-np.inf))
+    y /= y.sum(axis=dim, keepdims=True)
+    kept = reduced(a.shape, dim)
+    return y, (lambda g: y * (g - (g * y).sum(dim).reshape(kept)),)
+
+
+def log_softmax(a: Array, dim: int) -> tuple[Array, Pullback]:
+    """a - logsumexp(a) along `dim`."""
+    y = a - a.max(axis=dim, keepdims=True, initial=-np.inf)
+    y -= np.log(np.exp(y).sum(axis=dim, keepdims=True))
+    kept = reduced(a.shape, dim)
+    return y, (lambda g: g - exp(y) * g.sum(dim).reshape(kept),)
+
+
+# -------------------------------------------------------------------------------------------- shapes
+
+
+def clone(a: Array) -> tuple[Array, Pullback]:
+    """The same values in memory of their own."""
+    return a.copy(), (lambda g: g,)
+
+
+def cast(a: Array, dtype: np.dtype[Any]) -> tuple[Array, Pullback]:
+    """The same values in another dtype; the tape casts the gradient back."""
+    return a.astype(dtype), (lambda g: g,)
+
+
+def reshape(a: Array, shape: Shape) -> tuple[Array, Pullback]:
+    """The same values in the same order, in another shape (one size may be -1)."""
+    old = a.shape
+    return a.reshape(shape), (lambda g: g.reshape(old),)
+
+
+def permute(a: Array, dims: Sequence[int]) -> tuple[Array, Pullback]:
+    """Dim i of the result is dim ``dims[i]`` of `a`."""
+    back = tuple(int(d) for d in np.argsort([d % a.ndim for d in dims]))
+    return a.transpose(dims), (lambda g: run(permute, g, dims=back),)
+
+
+def expand(a: Array, shape: Shape) -> tuple[Array, Pullback]:
+    """`a` broadcast to `shape`, not copied (so not writable); undoing that is the tape's part."""
+    return np.broadcast_to(a, shape), (lambda g: g,)
+
+
+def flip(a: Array, dims: Sequence[int]) -> tuple[Array, Pullback]:
+    """The order reversed along `dims`."""
+    return np.flip(a, dims), (lambda g: run(flip, g, dims=dims),)
+
+
+def pad(a: Array, widths: Sequence[tuple[int, int]], value: float) -> tuple[Array, Pullback]:
+    """`value` put around `a`: widths holds (before, after) for each dim."""
+    inner = tuple(slice(before, before + n) for (before, _), n in zip(widths, a.shape, strict=True))
+    return np.pad(a, widths, constant_values=value), (lambda g: g[inner],)
+
+
+# ---------------------------------------------------------------------------------- joining, cutting
+
+
+def concat(*parts: Array, dim: int) -> tuple[Array, Pullback]:
+    """Joined end to end along `dim`."""
+    sizes = [part.shape[dim] for part in parts]
+    return np.concatenate(parts, axis=dim), lambda g: run(split, g, sizes=sizes, dim=dim)
+
+
+def split(a: Array, sizes: Sequence[int], dim: int) -> tuple[list[Array], Pullback]:
+    """Cut along `dim` into neighbours of the given sizes (views of `a`)."""
+    before, ends = (slice(None),) * (dim % a.ndim), [*accumulate(sizes)]
+    parts = [a[(*before, slice(end - size, end))] for size, end in zip(sizes, ends, strict=True)]
+    return parts, lambda *gs: (run(concat, *gs, dim=dim),)
+
+
+def stack(*parts: Array, dim: int) -> tuple[Array, Pullback]:
+    """Joined along a new dim."""
+    return np.stack(parts, axis=dim), lambda g: run(unbind, g, dim=dim)
+
+
+def unbind(a: Array, dim: int) -> tuple[list[Array], Pullback]:
+    """Cut into every slice along `dim`, which is gone (views of `a`).
+
+    The gradient is one stack.  To index ``a[t]`` for every t instead would make each step's gradient
+    an array of the size of all of `a`: quadratic in the number of steps.
+    """
+    return list(np.moveaxis(a, dim, 0)), lambda *gs: (run(stack, *gs, dim=dim),)
+
+
+# ------------------------------------------------------------------------------------------ indexing
+
+
+def index(a: Array, key: tuple[Any, ...]) -> tuple[Array, Pullback]:
+    """``a[key]`` with NumPy's rules: integers, slices, None, Ellipsis, integer arrays, boolean masks."""
+    shape = a.shape
+    return a[key], (lambda g: run(put, g, shape=shape, key=key),)
+
+
+def put(g: Array, shape: Shape, key: tuple[Any, ...]) -> tuple[Array, Pullback]:
+    """Zeros of `shape` with `g` added at `key`; an element named several times gets the sum."""
+    whole = np.zeros(shape, g.dtype)
+    arrays = [k for k in key if isinstance(k, np.ndarray)]
+    if all(k.dtype == bool for k in arrays):  # every element is named once at most
+        whole[key] = g
+    elif len(key) == len(arrays) == 1 and whole.size:
+        _add_rows(whole, arrays[0], g)
+    else:
+        np.add.at(whole, key, g)
+    return whole, (lambda gg: run(index, gg, key=key),)
+
+
+def _add_rows(whole: Array, ids: Array, g: Array) -> None:
+    """``whole[ids] += g``, repeated ids added up: sorted first, many times faster than np.add.at."""
+    if not ids.size:
+        return
+    ids = ids.reshape(-1) % len(whole)
+    order = ids.argsort(kind="stable")
+    ids = ids[order]
+    starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
+    whole[ids[starts]] = np.add.reduceat(
+        g.reshape(len(ids), *whole.shape[1:])[order], starts, axis=0
+    )

@@ -1,0 +1,322 @@
+"""The tape: how every tensor was made, and the walk back along it that gives the gradients.
+
+A `Node` is one line of the tape.  A node is always younger than the nodes that it was made from, so
+*age is a topological order*: `walk` collects the nodes that it needs with a stack, sorts them by age,
+and goes from the newest to the oldest.  When it comes to a node, everything that used the node's
+outputs has been passed, so their gradients are complete.  Nothing here recurses, so a tape may be as
+long as memory allows.
+
+Why not simply follow every path from the loss to a parameter?  Because paths multiply where they
+meet again: ``b = a + a; c = b + b`` has 4 paths and 2 nodes, and an LSTM of 10 steps has 49,444,536
+paths and fewer than 200 nodes.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ContextDecorator
+from itertools import count
+from types import CellType, FunctionType
+from typing import Any, Self
+
+import numpy as np
+
+from .primitives import Product, settled
+
+Key = tuple[Any, int]
+"""Where gradients are added up: (node, number of the output) or (leaf tensor, 0)."""
+Edge = tuple[Key, tuple[int, ...], np.dtype[Any]]
+"""From a node to a parent: the key, and the shape and dtype that the gradient must have there."""
+Output = tuple[Any, tuple[int, ...], np.dtype[Any], int]
+"""An output of a node: a weak reference to the tensor, its shape and dtype, and the array's id."""
+
+clock = count()  # counts nodes and changes in place: which came first?
+
+
+class Node:
+    """One line of the tape: the op, edges to what it was made from, and its pullback.
+
+    It holds no tensor but leaf tensors that need a gradient, and no array but those that the
+    pullback mentions: all others can be freed as soon as the user lets go of them.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "age",
+        "edges",
+        "inputs",
+        "op",
+        "options",
+        "outputs",
+        "pullback",
+        "retained",
+    )
+
+    def __init__(
+        self,
+        op: Callable[..., Any],
+        options: dict[str, Any],
+        edges: list[Edge | None],
+        pullback: Any,
+        inputs: tuple[int, ...],
+    ) -> None:
+        self.age = next(clock)
+        self.op = op
+        self.options = options
+        self.edges = edges  # one for each input; None where no gradient is wanted
+        self.pullback = pullback  # see `primitives.py`; None once backward has passed
+        self.inputs = inputs  # the ids of the arrays that went in
+        self.outputs: list[Output] = []
+        self.retained = False  # did a user ask to keep the gradient of an output?
+
+    def __repr__(self) -> str:
+        return f"<{self.op.__name__}>"
+
+    def check_unchanged(self) -> None:
+        """Raises: RuntimeError when an array that the pullback mentions is no longer what it was."""
+        for array in self.kept():
+            if _changes.get(id(memory(array)), -1) > self.age:
+                names = {key: f"input {i}" for i, key in enumerate(self.inputs)}
+                names |= {key: f"output {i}" for i, (_, _, _, key) in enumerate(self.outputs)}
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by "
+                    f"an inplace operation: {names.get(id(array), 'a saved value')} of "
+                    f"{self.op.__name__}, shape {array.shape}, has changed since the forward "
+                    "pass. Call backward() before the change, or change a clone()"
+                )
+
+    def pullback_on(self, lift: Callable[[Any, Edge | None], Any], scope: dict[str, Any]) -> Any:
+        """The pullback on Tensors instead of arrays, so that what it does is recorded as well.
+
+        `lift` makes the Tensor of an array at its place on the tape; `scope` says what the words of a
+        row mean on Tensors.  Raises: NotImplementedError when the pullback mentions intermediate
+        values, which no line of the tape says how to differentiate.
+        """
+        known = dict(zip(self.inputs, self.edges, strict=True))
+        for i, (_, shape, dtype, key) in enumerate(self.outputs):
+            known[key] = ((self, i), shape, dtype)
+
+        def lifted(value: Any) -> Any:
+            if not isinstance(value, np.ndarray | np.generic):
+                return value
+            if id(value) in known:
+                return lift(value, known[id(value)])
+            if value.dtype.kind == "f":
+                raise NotImplementedError(
+                    f"{self.op.__name__} has no second derivative here: its pullback keeps an intermediate "
+                    "value. Write it with other ops, or do without create_graph=True"
+                )
+            return value
+
+        def rebound(pull: Any) -> Any:
+            if pull is None or pull.__closure__ is None:
+                return pull
+            cells = tuple(CellType(lifted(cell.cell_contents)) for cell in pull.__closure__)
+            words = scope if pull.__code__.co_filename.startswith("<row") else pull.__globals__
+            return FunctionType(pull.__code__, words, pull.__name__, pull.__defaults__, cells)
+
+        if isinstance(self.pullback, tuple):
+            return tuple(rebound(pull) for pull in self.pullback)
+        return rebound(self.pullback)
+
+    def kept(self) -> list[np.ndarray]:
+        """The arrays that the pullback mentions: those that this node keeps alive."""
+        pulls = self.pullback if isinstance(self.pullback, tuple) else (self.pullback,)
+        cells = [cell for pull in pulls for cell in getattr(pull, "__closure__", None) or ()]
+        return [c.cell_contents for c in cells if isinstance(c.cell_contents, np.ndarray)]
+
+
+# ----------------------------------------------------------------------------- changes in place
+
+_changes: dict[int, int] = {}  # id of memory -> when it was last changed
+_latest = -1
+
+
+def changed(array: np.ndarray) -> None:
+    """Notes that the memory of `array` has been changed: nodes that keep it are no longer right.
+
+    An id may be that of memory long gone, but then whatever lives there now is younger than the
+    change, and so is every node that keeps it.
+    """
+    global _latest
+    _changes[id(memory(array))] = _latest = next(clock)
+
+
+def memory(array: Any) -> Any:
+    """What owns the memory that an array shows: the same for all views of it."""
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return array
+
+
+# --------------------------------------------------------------------------------------------- walking
+
+
+def tape(keys: Iterable[Key]) -> list[Node]:
+    """Every node that the gradients of `keys` pass through, oldest first.
+
+    Raises: RuntimeError when backward has passed, and freed, one of them already.
+    """
+    stack = [parent for parent, _ in keys if isinstance(parent, Node)]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        if node.pullback is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time: backward() has already freed "
+                f"{node}. Say retain_graph=True the first time, run the forward pass again, or detach() "
+                "a state that is carried over from the last batch"
+            )
+        for edge in node.edges:
+            if edge is not None:
+                parent = edge[0][0]
+                if type(parent) is Node and parent not in seen:
+                    seen.add(parent)
+                    stack.append(parent)
+    return sorted(seen, key=lambda node: node.age)
+
+
+def walk(
+    starts: Iterable[tuple[Edge, Any]],
+    found: dict[Key, Any],
+    wanted: set[Key] | None = None,
+    keep: bool = False,
+    on_tensors: tuple[Callable[..., Any], dict[str, Any]] | None = None,
+) -> Iterator[tuple[Node, list[Any], Any]]:
+    """Walks the tape back from `starts`, yielding ``(node, gradients of outputs, of inputs)`` step by step.
+
+    `starts` are pairs (edge, gradient).  When the walk is over, `found` holds the gradient of every
+    leaf it came to, or of just the `wanted` keys.  What has been passed is freed, unless `keep`.
+    With `on_tensors` (see `Node.pullback_on`) gradients are Tensors and the walk itself is recorded.
+    """
+    pending: dict[Key, Any] = {}
+    owned: set[Key] = (
+        set()
+    )  # sums made here; all others may be shared, `add` gives one g to two parents
+
+    def give(edge: Edge, g: Any) -> None:
+        key, shape, dtype = edge
+        if g.shape != shape:
+            g = sum_to(g, shape)
+        if g.dtype != dtype:
+            g = g.astype(dtype) if on_tensors is None else g.to(dtype)
+        before = pending.get(key)
+        if before is None:
+            pending[key] = g
+        elif key in owned:
+            np.add(before, settled(g), out=before)
+        else:
+            pending[key] = total = before + g
+            if type(total) is np.ndarray:
+                owned.add(key)
+
+    for edge, g in starts:
+        give(edge, g)
+    nodes = tape(pending)
+    useful = None
+    if wanted is not None:
+        useful = _leading_to(wanted, nodes)
+        nodes = [node for node in nodes if (node, 0) in useful]
+    while nodes:
+        node = nodes.pop()
+        arriving = []
+        for i, (_, shape, dtype, _) in enumerate(node.outputs):
+            key = (node, i)
+            g = pending.pop(key, None)
+            if g is None:
+                g = np.zeros(shape, dtype)
+                g = g if on_tensors is None else on_tensors[0](g, None)
+            elif type(g) is Product:
+                g = g.value()
+            if wanted is not None and key in wanted:
+                found[key] = g
+            arriving.append(g)
+        if node.retained:
+            tensors = [(ref(), g) for (ref, *_), g in zip(node.outputs, arriving)]
+            found |= {(t, 0): g for t, g in tensors if t is not None and t.wants_grad}
+        if node.age < _latest:
+            node.check_unchanged()
+        pull = node.pullback if on_tensors is None else node.pullback_on(*on_tensors)
+        edges = node.edges
+        if useful is not None:
+            edges = [edge if edge and edge[0] in useful else None for edge in edges]
+        if type(pull) is tuple:
+            leaving = [p(*arriving) if e and p else None for p, e in zip(pull, edges)]
+        else:
+            leaving = pull(*arriving) if any(edges) else [None] * len(edges)
+        for edge, g in zip(edges, leaving):
+            if edge is not None and g is not None:
+                give(edge, g)
+        yield node, arriving, leaving
+        if not keep:
+            node.pullback, node.edges, node.inputs = None, [], ()
+    for key, g in pending.items():
+        if wanted is None or key in wanted:
+            found[key] = settled(g)
+
+
+def _leading_to(wanted: set[Key], nodes: list[Node]) -> set[Key]:
+    """The keys from which a gradient can still reach one of `wanted`."""
+    useful = set(wanted)
+    for node in nodes:
+        if any(edge is not None and edge[0] in useful for edge in node.edges):
+            useful.update((node, i) for i in range(len(node.outputs)))
+    useful.update((parent, 0) for parent, _ in wanted)
+    return useful
+
+
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Undoes broadcasting: the gradient of a value that was copied is the sum over its copies."""
+    extra = g.ndim - len(shape)
+    stretched = [extra + i for i, n in enumerate(shape) if n == 1 != g.shape[extra + i]]
+    dims = (*range(extra), *stretched)
+    return (g.sum(dims) if dims else g).reshape(shape)
+
+
+# ----------------------------------------------------------------------------------- recording or not
+
+
+class _Mode(threading.local):
+    recording = True
+
+    def __init__(self) -> None:
+        self.before: list[bool] = []
+
+
+mode = _Mode()
+"""Whether this thread records what it computes."""
+
+
+class _Recording(ContextDecorator):
+    on: bool
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        made = super().__new__(cls)
+        return made if function is None else made(function)
+
+    def __enter__(self) -> Self:
+        mode.before.append(mode.recording)
+        mode.recording = self.on
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        mode.recording = mode.before.pop()
+
+
+class no_grad(_Recording):  # noqa: N801 (PyTorch's name)
+    """Computes without recording, in this thread: ``with no_grad(): ...``, or as a decorator.
+
+    Inside it ``w -= lr * w.grad`` changes w in place.
+    """
+
+    on = False
+
+
+class enable_grad(_Recording):  # noqa: N801 (PyTorch's name)
+    """Records again inside a `no_grad`."""
+
+    on = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether this thread records what it computes."""
+    return mode.recording

@@ -1,0 +1,469 @@
+"""Tensor: an array, and where on the tape it came from.
+
+Every op is one line: `apply` runs a primitive on the arrays and, if a gradient is wanted, writes a
+`Node` on the tape.  `Tensor.backward` and `grad` walk the tape back (`tape.py`).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from . import elementwise
+from .operations import Operations, array_of, key_of, mask_of
+from .primitives import Array
+from .tape import Edge, Key, Node, changed, enable_grad, mode, walk
+
+ROW = elementwise.PRIMITIVES
+KEEP_INTEGERS = frozenset("add sub mul neg pow power abs square relu maximum minimum clamp".split())
+FLOAT = np.dtype(np.float32)  # the default dtype
+_NUMBERS = (float, int, bool)
+
+
+class Tensor(Operations):
+    """A NumPy array on which computations are recorded, so that they can be differentiated.
+
+    `data` is shared, not copied (`tinygrad_rnn.tensor` copies).  ``.data`` is the writable ndarray
+    itself.  Assigning another array to it, and in-place arithmetic, count as changes: a backward
+    that needs the old values raises.  Writing through ``.data[...]`` is not seen by anybody: it is
+    your own risk.
+
+    Raises: TypeError for an array that holds no numbers; RuntimeError for `requires_grad` on one that
+    does not hold floats.
+
+    >>> x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.], dtype=float64)
+    """
+
+    __slots__ = ("__weakref__", "_array", "_edge", "grad", "wants_grad")
+    __array_ufunc__ = None  # so that ndarray * Tensor asks Tensor
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self._array: Array = _checked(data)
+        self._edge: Edge | None = None  # where on the tape it was made; None for a leaf
+        self.wants_grad = False  # does backward fill .grad? a leaf, or one that retains it
+        self.grad: Tensor | None = None
+        if requires_grad:
+            self.requires_grad = True
+
+    # ------------------------------------------------------------------------------- what it is
+
+    @property
+    def data(self) -> Array:
+        """The ndarray itself; assign another one to replace it (of any shape and dtype)."""
+        return self._array
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        changed(self._array)
+        self._array = _checked(value)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward computes a gradient for this tensor."""
+        return self.wants_grad or self._edge is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if self._edge is not None:
+            if not wanted:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables: this tensor was computed; use detach()"
+                )
+        elif wanted and self.dtype.kind != "f":
+            raise RuntimeError(
+                f"only Tensors of floating point dtype can require gradients; this one has dtype {self.dtype}. "
+                "Convert it with .float() first"
+            )
+        else:
+            self.wants_grad = bool(wanted)
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 (NumPy's and PyTorch's name)
+        """All dims in reverse order."""
+        return self.permute(*reversed(range(self.ndim)))
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 (NumPy's and PyTorch's name)
+        """The last two dims exchanged: (..., N, M) -> (..., M, N)."""
+        return self.transpose(-2, -1)
+
+    # fmt: off
+    @property
+    def shape(self) -> tuple[int, ...]: return self._array.shape
+    @property
+    def dtype(self) -> np.dtype[Any]: return self._array.dtype
+    @property
+    def ndim(self) -> int: return self._array.ndim
+    @property
+    def is_leaf(self) -> bool: return self._edge is None
+    @property
+    def grad_fn(self) -> Node | None: return None if self._edge is None else self._edge[0][0]
+
+    def dim(self) -> int: return self.ndim
+    def numel(self) -> int: return self._array.size
+    def size(self, dim: int | None = None) -> Any: return self.shape if dim is None else self.shape[dim]
+    def tolist(self) -> Any: return self._array.tolist()
+    def __len__(self) -> int: return len(self._array)
+    def __bool__(self) -> bool: return bool(self.item())
+    def __int__(self) -> int: return int(self.item())
+    def __float__(self) -> float: return float(self.item())
+    def __index__(self) -> int: return self._array.__index__()
+    def __reduce__(self) -> Any: return type(self), (self.numpy_leaf(), self.requires_grad)
+    # fmt: on
+
+    def __repr__(self) -> str:
+        values = np.array2string(self._array, separator=", ", prefix="tensor(")
+        notes = "" if self.dtype in (FLOAT, np.int64, np.bool_) else f", dtype={self.dtype}"
+        notes += (
+            f", grad_fn={self.grad_fn}"
+            if self.grad_fn
+            else ", requires_grad=True"
+            if self.requires_grad
+            else ""
+        )
+        return f"tensor({values}{notes})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and not self.ndim else format(repr(self), spec)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def item(self) -> Any:
+        """The value of a tensor of one element as a Python number."""
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"a Tensor with {self.numel()} elements cannot be converted to Scalar (shape {self.shape})"
+            )
+        return self._array.item()
+
+    def numpy(self) -> Array:
+        """The array, shared.  Raises: RuntimeError when this tensor requires a gradient."""
+        if self.requires_grad:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
+        return self._array
+
+    def numpy_leaf(self) -> Array:
+        """The array of a leaf, for copying and pickling: what was computed cannot be pickled with its tape."""
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user support the deepcopy protocol and pickle; detach() it first"
+            )
+        return self._array
+
+    def detach(self) -> Tensor:
+        """The same memory, cut off from the tape."""
+        return Tensor(self._array)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Asks for a gradient (or no longer); returns the tensor itself."""
+        self.requires_grad = requires_grad
+        return self
+
+    def retain_grad(self) -> None:
+        """Asks backward to fill ``.grad`` although this tensor was computed."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self.grad_fn is not None:
+            self.grad_fn.retained = True
+            self.wants_grad = True
+
+    # ---------------------------------------------------------------------------------- backward
+
+    def backward(
+        self,
+        gradient: Tensor | Array | None = None,
+        retain_graph: bool = False,
+        create_graph: bool = False,
+    ) -> None:
+        """Adds dL/dt to ``t.grad`` of every leaf t that requires one, where L is this tensor.
+
+        `gradient` is dL/d(this), needed where this is not a scalar.  The tape is freed on the way
+        unless `retain_graph`; with `create_graph` the gradients are on the tape themselves.
+
+        Raises: RuntimeError when this needs no gradient, is not a scalar, was walked back already, or
+        when a value that is needed has been changed since.
+        """
+        found = _backward([self], [gradient], None, retain_graph or create_graph, create_graph)
+        for (leaf, _), g in found.items():
+            leaf._accumulate(g)
+
+    def _accumulate(self, g: Any) -> None:
+        if g.shape != self.shape:
+            raise RuntimeError(
+                f"the data of a leaf of shape {g.shape} was replaced by {self.shape} before backward()"
+            )
+        if isinstance(g, Tensor):
+            self.grad = g if self.grad is None else self.grad + g
+        elif self.grad is None or self.grad.requires_grad or self.grad.dtype != self.dtype:
+            total = g if self.grad is None else g + self.grad._array
+            self.grad = Tensor(np.array(total, self.dtype))  # a copy: g may be shared, or a view
+        else:
+            self.grad._change(np.add, g)
+
+    # ------------------------------------------------------------------------- changes in place
+
+    def _change(self, ufunc: Callable[..., Any], other: Any) -> Self:
+        """``self = ufunc(self, other)`` in the memory that self has."""
+        self._allow_change(other, ufunc.__name__)
+        ufunc(self._array, array_of(other), out=self._array, casting="same_kind")
+        changed(self._array)
+        return self
+
+    def _allow_change(self, other: Any, what: str) -> None:
+        if mode.recording and (
+            self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)
+        ):
+            raise RuntimeError(
+                f"{what} in place: a leaf Variable that requires grad is being used in an in-place operation, or a "
+                "value that was computed from one. Write x = x + y for a new tensor, or do it inside "
+                "`with tinygrad_rnn.no_grad():` to change the values without recording"
+            )
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if mode.recording:
+            raise RuntimeError(
+                "x[i] = v is an in-place operation, which is not recorded. Use where(mask, v, x) or cat for a new "
+                "tensor, or do it inside `with tinygrad_rnn.no_grad():` to change the values without recording"
+            )
+        self._array[key_of(key)] = array_of(value)
+        changed(self._array)
+
+    def copy_(self, source: Any) -> Self:
+        """Takes over the values of `source`, in the memory and the dtype that self has."""
+        self._allow_change(source, "copy_")
+        np.copyto(self._array, array_of(source), casting="same_kind")
+        changed(self._array)
+        return self
+
+    # fmt: off
+    def zero_(self) -> Self: return self.copy_(0)
+    def __iadd__(self, other: Any) -> Self: return self._change(np.add, other)
+    def __isub__(self, other: Any) -> Self: return self._change(np.subtract, other)
+    def __imul__(self, other: Any) -> Self: return self._change(np.multiply, other)
+    def __itruediv__(self, other: Any) -> Self: return self._change(np.divide, other)
+    # fmt: on
+
+    # ---------------------------------------------------------------------------------- recording
+
+    @staticmethod
+    def apply(primitive: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+        """Runs a primitive on tensors and, if a gradient is wanted, writes a line on the tape.
+
+        Inputs are Tensors, arrays or numbers.  The result is a Tensor, or a tuple of them where the
+        primitive gives a list.
+        """
+        return _record(primitive, inputs, options)
+
+    @staticmethod
+    def rowwise(name: str, *inputs: Any, **constants: Any) -> Tensor:
+        """Applies a row of the calculus table, with PyTorch's rules for mixed dtypes."""
+        for x in inputs:
+            if not (x._array.dtype is FLOAT if isinstance(x, Tensor) else type(x) in _NUMBERS):
+                inputs = tuple(_promoted(name, inputs))
+                break
+        return _record(ROW[name], inputs, constants)
+
+    @staticmethod
+    def constant(array: Any) -> Tensor:
+        """A tensor about which nothing has been recorded."""
+        return Tensor(array)
+
+
+def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[str, Any]) -> Any:
+    arrays: list[Any] = []
+    edges: list[Edge | None] = []
+    for x in inputs:
+        if isinstance(x, Tensor):
+            arrays.append(x._array)
+            edges.append(x._edge or (_place(x) if x.wants_grad else None))
+        else:
+            arrays.append(_operand(x, primitive.__name__))
+            edges.append(None)
+    value, pullback = primitive(*arrays, **options)
+    node = None
+    if mode.recording and any(edges):
+        if None in edges and type(pullback) is tuple:  # what nobody wants need not be kept
+            pullback = tuple([p if e else None for p, e in zip(pullback, edges, strict=True)])
+        node = Node(primitive, options, edges, pullback, tuple(map(id, arrays)))
+    if type(value) is list:
+        return tuple([_result(v, node) for v in value])
+    return _result(value, node)
+
+
+def _result(value: Any, node: Node | None) -> Tensor:
+    """The Tensor of a value that a primitive gave: the next output of `node`."""
+    tensor = Tensor.__new__(Tensor)
+    tensor._array = array = value if type(value) is np.ndarray else np.asarray(value)
+    tensor._edge = tensor.grad = None
+    tensor.wants_grad = False
+    if node is not None:
+        shape, dtype = array.shape, array.dtype
+        if dtype.kind == "f":
+            tensor._edge = ((node, len(node.outputs)), shape, dtype)
+        node.outputs.append((weakref.ref(tensor), shape, dtype, id(value)))
+    return tensor
+
+
+def _promoted(name: str, inputs: Sequence[Any]) -> Sequence[Any]:
+    """The inputs in one dtype.  As in PyTorch, integers do not make float32 wider, nor do 0-d tensors."""
+    if name == "where":  # the condition stays what it is
+        return [inputs[0], *_promoted("the branches of where", inputs[1:])]
+    operands = [x if isinstance(x, Tensor) else _operand(x, name) for x in inputs]
+    tensors = [
+        x if isinstance(x, Tensor) else Tensor(x) for x in operands if type(x) not in _NUMBERS
+    ]
+    floats = [x for x in tensors if x.dtype.kind == "f"]
+    if floats:
+        dtype = np.result_type(*(x.dtype for x in [x for x in floats if x.ndim] or floats))
+    elif (name in KEEP_INTEGERS or "where" in name) and float not in map(type, operands):
+        dtype = np.result_type(*(x.dtype for x in tensors))
+    else:
+        dtype = FLOAT
+    rest = iter(tensors)
+    return [x if type(x) in _NUMBERS else next(rest).to(dtype) for x in operands]
+
+
+# --------------------------------------------------------------------------------- backward and grad
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Any, ...]:
+    """dL/d(input) for each of `inputs`, where L = sum(outputs * grad_outputs); no ``.grad`` is touched.
+
+    Raises: RuntimeError as `Tensor.backward`, and for an input on which the outputs do not depend,
+    unless `allow_unused` (its gradient is None then).
+
+    >>> x = Tensor(np.array(3.0), requires_grad=True)
+    >>> (slope,) = grad(x * x * x, x, create_graph=True)
+    >>> grad(slope, x)
+    (tensor(18., dtype=float64),)
+    """
+    ends, wrt = _listed(outputs), _listed(inputs)
+    gradients = [None] * len(ends) if grad_outputs is None else _listed(grad_outputs)
+    for i, x in enumerate(wrt):
+        if not x.requires_grad:
+            raise RuntimeError(
+                f"One of the differentiated Tensors does not require grad: input {i}, shape {x.shape}"
+            )
+    keep = create_graph if retain_graph is None else retain_graph
+    keys = [_place(x)[0] for x in wrt]
+    found = _backward(ends, gradients, set(keys), keep, create_graph)
+    for i, key in enumerate(keys):
+        if key not in found and not allow_unused:
+            raise RuntimeError(
+                f"One of the differentiated Tensors appears to not have been used in the graph: input {i}, shape "
+                f"{wrt[i].shape}. Set allow_unused=True if this is the desired behavior."
+            )
+    results = [found.get(key) for key in keys]
+    return tuple(g if g is None or isinstance(g, Tensor) else Tensor(np.array(g)) for g in results)
+
+
+def _listed(x: Any) -> list[Any]:
+    return [x] if isinstance(x, Tensor | np.ndarray) or x is None else list(x)
+
+
+def _backward(
+    ends: Sequence[Tensor],
+    gradients: Sequence[Any],
+    wanted: set[Key] | None,
+    keep: bool,
+    create_graph: bool,
+) -> dict[Key, Any]:
+    """Walks back from `ends`: the gradient of every leaf, or of the wanted keys."""
+    starts = [(_place(end), _seed(end, g)) for end, g in zip(ends, gradients, strict=True)]
+    found: dict[Key, Any] = {}
+    if not create_graph:
+        arrays = [(edge, array_of(g)) for edge, g in starts]
+        for _ in walk(arrays, found, wanted, keep):
+            pass
+    else:
+        with enable_grad():
+            for _ in walk(starts, found, wanted, keep, on_tensors=(_lifted, TENSOR_WORDS)):
+                pass
+    return found
+
+
+def _place(x: Tensor) -> Edge:
+    """Where the gradient of x is added up."""
+    return x._edge or ((x, 0), x.shape, x.dtype)
+
+
+def _seed(end: Tensor, gradient: Any) -> Tensor:
+    """The gradient that a walk starts with."""
+    if not end.requires_grad:
+        raise RuntimeError(
+            "element 0 of tensors does not require grad and does not have a grad_fn: nothing that went into "
+            "this tensor has requires_grad=True, or it was computed inside no_grad()"
+        )
+    if gradient is None:
+        if end.numel() != 1:
+            raise RuntimeError(
+                f"grad can be implicitly created only for scalar outputs, and this one has shape {end.shape}: "
+                "sum() or mean() it first, or pass the gradient"
+            )
+        return Tensor(np.ones(end.shape, end.dtype))
+    if np.shape(gradient) != end.shape:
+        raise RuntimeError(
+            f"the gradient has shape {np.shape(gradient)}; expected {end.shape}, that of the tensor"
+        )
+    return gradient if isinstance(gradient, Tensor) else Tensor(np.asarray(gradient))
+
+
+def _lifted(array: Any, edge: Edge | None) -> Tensor:
+    """The Tensor of an array that a pullback mentions, at its place on the tape."""
+    if edge is not None and isinstance(edge[0][0], Tensor):
+        return edge[0][0]
+    made = Tensor(array)
+    made._edge = edge
+    return made
+
+
+# ------------------------------------------------------------------------------------------- helpers
+
+
+def _checked(data: Any) -> Array:
+    array = data if isinstance(data, np.ndarray) else np.asarray(array_of(data))
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"expected numbers or booleans, got an array of dtype {array.dtype} from {data!r:.60}"
+        )
+    return array
+
+
+def _operand(x: Any, name: str) -> Any:
+    """An input that is not a Tensor: a Python number stays one, so that it does not widen float32."""
+    if isinstance(x, np.generic):
+        return x.item()
+    if isinstance(x, np.ndarray) or type(x) in _NUMBERS:
+        return x
+    raise TypeError(f"{name}: expected a Tensor, an array or a number, got {type(x).__name__}")
+
+
+def _words_on_tensors() -> dict[str, Any]:
+    """What the words in a row mean on Tensors."""
+    names = {*elementwise.NUMPY, *elementwise.ROWS} & set(dir(Tensor))
+    where = lambda c, x, z: Tensor.rowwise("where", mask_of(c), x, z)
+    return {**{name: getattr(Tensor, name) for name in names}, "where": where}
+
+
+TENSOR_WORDS = _words_on_tensors()
