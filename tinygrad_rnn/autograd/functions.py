@@ -1,0 +1,131 @@
+"""The ops as functions, with PyTorch's names: ``tg.tanh(x)`` is ``x.tanh()``.
+
+Here too are the ops of several tensors, which belong to none of them: where, cat, stack.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import numpy as np
+
+from . import primitives
+from .elementwise import ROWS
+from .operations import mask_of
+from .tensor import FLOAT, Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def function(
+    method: Callable[Concatenate[Any, P], R],
+) -> Callable[Concatenate[Any, P], R]:
+    """A method of Tensor as a function, whose first argument is called `input`."""
+
+    @wraps(method)
+    def call(input: Any, *args: P.args, **options: P.kwargs) -> R:
+        if "out" in options:
+            raise NotImplementedError(f"{method.__name__}: out= is not supported; use the result")
+        return method(input if isinstance(input, Tensor) else Tensor(input), *args, **options)
+
+    row = ROWS.get(method.__name__)
+    if row is not None and not method.__doc__:
+        call.__doc__ = f"Elementwise y = {row.forward}; the gradient is {', '.join(row.backward)}."
+    elif not method.__doc__:
+        call.__doc__ = getattr(getattr(primitives, method.__name__, None), "__doc__", None)
+    return call
+
+
+add = function(Tensor.add)
+sub = function(Tensor.sub)
+mul = function(Tensor.mul)
+div = function(Tensor.div)
+neg = function(Tensor.neg)
+pow = function(Tensor.pow)
+exp = function(Tensor.exp)
+expm1 = function(Tensor.expm1)
+log = function(Tensor.log)
+log1p = function(Tensor.log1p)
+sqrt = function(Tensor.sqrt)
+rsqrt = function(Tensor.rsqrt)
+reciprocal = function(Tensor.reciprocal)
+square = function(Tensor.square)
+abs = function(Tensor.abs)
+sign = function(Tensor.sign)
+sin = function(Tensor.sin)
+cos = function(Tensor.cos)
+tanh = function(Tensor.tanh)
+sigmoid = function(Tensor.sigmoid)
+relu = function(Tensor.relu)
+maximum = function(Tensor.maximum)
+minimum = function(Tensor.minimum)
+clamp = function(Tensor.clamp)
+masked_fill = function(Tensor.masked_fill)
+
+matmul = function(Tensor.matmul)
+outer = function(Tensor.outer)
+sum = function(Tensor.sum)
+mean = function(Tensor.mean)
+var = function(Tensor.var)
+std = function(Tensor.std)
+prod = function(Tensor.prod)
+max = function(Tensor.max)
+min = function(Tensor.min)
+amax = function(Tensor.amax)
+amin = function(Tensor.amin)
+argmax = function(Tensor.argmax)
+argmin = function(Tensor.argmin)
+all = function(Tensor.all)
+any = function(Tensor.any)
+logsumexp = function(Tensor.logsumexp)
+softmax = function(Tensor.softmax)
+log_softmax = function(Tensor.log_softmax)
+cumsum = function(Tensor.cumsum)
+
+clone = function(Tensor.clone)
+reshape = function(Tensor.reshape)
+flatten = function(Tensor.flatten)
+transpose = function(Tensor.transpose)
+permute = function(Tensor.permute)
+squeeze = function(Tensor.squeeze)
+unsqueeze = function(Tensor.unsqueeze)
+flip = function(Tensor.flip)
+split = function(Tensor.split)
+chunk = function(Tensor.chunk)
+unbind = function(Tensor.unbind)
+gather = function(Tensor.gather)
+index_select = function(Tensor.index_select)
+
+
+def where(condition: Any, input: Any = None, other: Any = None) -> Tensor:
+    """`input` where `condition` (booleans) is true, `other` elsewhere; all three broadcast."""
+    if input is None or other is None:
+        raise NotImplementedError("where(condition) alone is not supported; use numpy.nonzero")
+    if not isinstance(input, Tensor | np.ndarray) and not isinstance(other, Tensor | np.ndarray):
+        floats = isinstance(input, float) or isinstance(other, float)
+        input = Tensor(np.asarray(input, FLOAT if floats else None))
+    return Tensor.rowwise("where", mask_of(condition), input, other)
+
+
+def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
+    """Joined end to end along `dim`: their sizes agree in all other dims.
+
+    >>> cat([Tensor([1, 2]), Tensor([3])])
+    tensor([1, 2, 3])
+    """
+    return Tensor.apply(primitives.concat, *_some(tensors, "cat"), dim=dim)
+
+
+concat = cat
+
+
+def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
+    """Joined along a new dim: all have the same shape."""
+    return Tensor.apply(primitives.stack, *_some(tensors, "stack"), dim=dim)
+
+
+def _some(tensors: Sequence[Any], name: str) -> Sequence[Any]:
+    if isinstance(tensors, Tensor | np.ndarray) or not len(tensors):
+        raise TypeError(f"{name}: expected a non-empty list of Tensors, got {tensors!r:.60}")
+    return tensors

@@ -1,0 +1,5 @@
+"""A cell over time: the definition."""
+
+
+def unroll():
+    pass
