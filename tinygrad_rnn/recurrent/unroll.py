@@ -1,5 +1,81 @@
-"""A cell over time: the definition."""
+"""A cell over time: `unroll` is the definition of what recurrence means here."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autograd.functions import stack, where
+from ..autograd.operations import array_of
+from ..autograd.tensor import Tensor
+
+State = Any
+"""What a cell carries from step to step: a Tensor, or any nesting of tuples of them."""
 
 
-def unroll():
-    pass
+def unroll(
+    cell: Callable[[Tensor, State], tuple[Tensor, State]],
+    xs: Tensor,
+    state: State = None,
+    lengths: Any = None,
+) -> tuple[Tensor, State]:
+    """Runs a cell over a sequence: ``output, state = cell(x, state)`` at every step.
+
+    Nothing here knows about gradients.  The loop writes one copy of the cell after the other on the
+    tape, and walking back over it is backpropagation through time.
+
+    With `lengths`, sequence b ends after ``lengths[b]`` steps: its outputs are zero from there on, its
+    state stays what it was, and its padding (whatever it holds, NaN too) reaches no gradient.
+
+    Shapes: xs (T, B, I), or (T, B, 0) for a cell without input; outputs (T, B, H); the state's tensors
+    (B, ...); lengths (B,), in any order, 0 allowed.  `state` None means ``cell.initial_state(B)``.
+    Raises: ValueError for a sequence without steps, or for lengths that do not fit.
+    """
+    xs = xs if isinstance(xs, Tensor) else Tensor(xs)
+    if xs.ndim < 2 or xs.shape[0] == 0:
+        raise ValueError(f"unroll: expected xs of shape (T, B, I) with T >= 1, got {xs.shape}")
+    T, B = xs.shape[:2]
+    if state is None:
+        state = cell.initial_state(B)  # type: ignore[attr-defined]
+    alive = None if lengths is None else np.arange(T)[:, None] < lengths_of(lengths, T, B)
+    if alive is not None:
+        xs = where(_beside(alive, xs), xs, 0.0)  # padding may hold NaN, and 0 * NaN is NaN
+    outputs = []
+    for t, x in enumerate(xs.unbind()):
+        output, new = cell(x, state)
+        if alive is not None:
+            now = alive[t]
+            output = where(_beside(now, output), output, 0.0)
+            new = map_state(lambda n, old: where(_beside(now, n), n, old), new, state)  # noqa: B023
+        outputs.append(output)
+        state = new
+    return stack(outputs), state
+
+
+def map_state(f: Callable[..., Any], *states: State) -> State:
+    """`f` applied to every Tensor of a state, or to the corresponding ones of several states.
+
+    ``map_state(Tensor.detach, state)`` is what truncated backpropagation through time carries on.
+    """
+    if isinstance(states[0], tuple | list):
+        return tuple(map_state(f, *parts) for parts in zip(*states, strict=True))
+    return f(*states)
+
+
+def lengths_of(lengths: Any, T: int, B: int) -> np.ndarray:
+    """The lengths as an array (B,).  Raises: ValueError where they do not fit a batch (T, B, ...)."""
+    given = np.asarray(array_of(lengths))
+    if (
+        given.shape != (B,)
+        or given.dtype.kind not in "iu"
+        or not np.all((0 <= given) & (given <= T))
+    ):
+        raise ValueError(
+            f"lengths: expected {B} integers from 0 to {T} (B and T of the input), got {given!r:.120}"
+        )
+    return given
+
+
+def _beside(mask: np.ndarray, x: Tensor) -> np.ndarray:
+    """The mask with dims of size 1 added, so that it broadcasts over the rest of x."""
+    return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))

@@ -1,0 +1,140 @@
+"""The recurrent cells of the lectures: their equations, and nothing else.
+
+A cell is one step: ``output, state = cell(x, state)``.  How it runs over time is no business of
+its own (`recurrent`), nor is its gradient (the tape).
+
+Shapes: x (B, I); a state's tensors (B, H); the output (B, H).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autograd.functions import concat, relu, sigmoid, tanh
+from ..autograd.tensor import Tensor
+from ..recurrent.unroll import State
+from .module import Module
+from .modules import Linear
+
+NONLINEARITIES: dict[str, Callable[[Any], Tensor]] = {
+    "tanh": tanh,
+    "relu": relu,
+    "sigmoid": sigmoid,
+}
+
+
+class Cell(Module):
+    """What every cell here has: its sizes, and a state of zeros to start from."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        self.input_size, self.hidden_size = input_size, hidden_size
+
+    def __call__(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
+        if x.shape[-1] != self.input_size:
+            raise ValueError(
+                f"{type(self).__name__}(input_size={self.input_size}): x of shape {x.shape} has "
+                f"{x.shape[-1]} features; expected {self.input_size}"
+            )
+        return self.forward(x, self.initial_state(x.shape[0]) if state is None else state)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros (B, H), in the dtype of the parameters."""
+        return Tensor(np.zeros((batch_size, self.hidden_size), next(self.parameters()).dtype))
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}"
+
+
+class RNNCell(Cell):
+    """h' = tanh(W [h, x] + b).
+
+    ``linear`` holds W (H, H + I) and b: the columns of h come first.  `nonlinearity` is "tanh",
+    "relu", "sigmoid" or any function of a tensor.
+    Source: Elman 1990; lecture L1 writes sigmoid for tanh.  PyTorch has two biases, which add up to b.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str | Callable[[Tensor], Tensor] = "tanh",
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        if isinstance(nonlinearity, str) and nonlinearity not in NONLINEARITIES:
+            names = ", ".join(f'"{name}"' for name in NONLINEARITIES)
+            raise ValueError(
+                f'RNNCell: unknown nonlinearity "{nonlinearity}"; expected {names} or a function'
+            )
+        self.nonlinearity = nonlinearity
+        self.linear = Linear(hidden_size + input_size, hidden_size, bias)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        f = NONLINEARITIES.get(self.nonlinearity, self.nonlinearity)  # type: ignore[call-overload]
+        h = f(self.linear(concat([h, x], dim=-1)))
+        return h, h
+
+
+class LSTMCell(Cell):
+    """The long short-term memory: a state c that is only ever scaled and added to.
+
+    i, f, g, o = W [h, x] + b;  c' = sigmoid(f) * c + sigmoid(i) * tanh(g);  h' = sigmoid(o) * tanh(c').
+
+    ``gates`` holds W (4 H, H + I), its rows in the order i, f, g, o, the columns of h first; the state
+    is (h, c).  The bias of the forget gate starts at `forget_bias`, so that a new cell remembers.
+    Source: Hochreiter and Schmidhuber 1997, Gers et al. 2000 (the forget gate), Jozefowicz et al.
+    2015 (its bias).  PyTorch has two biases, which add up to b, and no forget_bias.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, forget_bias: float = 1.0
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        self.gates = Linear(hidden_size + input_size, 4 * hidden_size, bias)
+        if self.gates.bias is not None:
+            self.gates.bias.data[hidden_size : 2 * hidden_size] = forget_bias
+
+    def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        """(h, c) of zeros, (B, H) each."""
+        return super().initial_state(batch_size), super().initial_state(batch_size)
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        h, c = state
+        i, f, g, o = self.gates(concat([h, x], dim=-1)).chunk(4, dim=-1)
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h = sigmoid(o) * tanh(c)
+        return h, (h, c)
+
+
+class GRUCell(Cell):
+    """The gated recurrent unit: h' = (1 - z) * h + z * n.
+
+    r, z = sigmoid(W [h, x] + b);  n = tanh(V [r * h, x] + d).  ``gates`` holds W (2 H, H + I), rows in
+    the order r, z; ``candidate`` holds V (H, H + I).  With ``reset_after=True`` the reset comes after
+    the product, n = tanh(V_x x + d_x + r * (V_h h + d_h)), with ``candidate_x`` and ``candidate_h``.
+
+    Source: Cho et al. 2014, and lectures L2 and L4, whose sign of z this is: PyTorch's z is 1 - z, and
+    its r comes after.  The sign converts (negate the z rows of W and b); the position of r does not.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, reset_after: bool = False
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        self.reset_after = reset_after
+        self.gates = Linear(hidden_size + input_size, 2 * hidden_size, bias)
+        if reset_after:
+            self.candidate_x = Linear(input_size, hidden_size, bias)
+            self.candidate_h = Linear(hidden_size, hidden_size, bias)
+        else:
+            self.candidate = Linear(hidden_size + input_size, hidden_size, bias)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        r, z = sigmoid(self.gates(concat([h, x], dim=-1))).chunk(2, dim=-1)
+        if self.reset_after:
+            n = tanh(self.candidate_x(x) + r * self.candidate_h(h))
+        else:
+            n = tanh(self.candidate(concat([r * h, x], dim=-1)))
+        h = (1 - z) * h + z * n
+        return h, h

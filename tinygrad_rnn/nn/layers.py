@@ -1,0 +1,265 @@
+"""Layers over time: cells side by side (two directions) and on top of each other (deep)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.functions import cat, stack
+from ..autograd.tensor import Tensor
+from ..recurrent.unroll import State, lengths_of, map_state, unroll
+from . import functional as F
+from .cells import GRUCell, LSTMCell, RNNCell
+from .module import Module, ModuleList
+
+
+class Recurrent(Module):
+    """Any cell over time, or a stack of cells: ``Recurrent(cell)``, ``Recurrent([cell, cell])``.
+
+    A cell is a Module called as ``output, state = cell(x, state)``, with ``initial_state(B)``.  The
+    outputs of each layer are the inputs of the next, with dropout between them; the sizes may differ.
+    With ``bidirectional=True`` the list holds two cells for each layer, one that reads forwards and
+    one that reads backwards; their outputs stand side by side.  ``cells`` is the flat list: the index
+    is layer * directions + direction.
+
+    Called with x, the state (of the one cell; or a sequence with that of every cell; None: zeros) and
+    `lengths` (see `unroll`).  Returns the outputs and the last state, in the same form.
+
+    Shapes: x (T, B, I), or (B, T, I) with ``batch_first=True``, or (T, I) without a batch; outputs
+    alike, with H (of the last layer; twice that in two directions) in place of I.
+    """
+
+    def __init__(
+        self,
+        cells: Module | Sequence[Module],
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+    ) -> None:
+        self.single = isinstance(cells, Module) and not isinstance(cells, ModuleList)
+        self.cells = ModuleList([cells] if self.single else cells)  # type: ignore[list-item, arg-type]
+        self.directions = 2 if bidirectional else 1
+        if not len(self.cells) or len(self.cells) % self.directions:
+            raise ValueError(
+                f"Recurrent: expected {self.directions} cells for each layer, got {len(self.cells)}"
+            )
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout}")
+        self.batch_first, self.dropout, self.bidirectional = batch_first, dropout, bidirectional
+
+    def forward(self, x: Tensor, state: State = None, lengths: Any = None) -> tuple[Tensor, State]:
+        xs, batched = self._time_first(x)
+        states: Sequence[State] = [None] * len(self.cells)
+        if state is not None:
+            states = [state] if self.single else state
+            if len(states) != len(self.cells):
+                raise ValueError(
+                    f"Recurrent: expected a state for each of {len(self.cells)} cells, got {len(states)}"
+                )
+            if not batched:
+                states = [map_state(lambda s: s.unsqueeze(0), s) for s in states]
+        outputs, last = self._run(xs, states, lengths)
+        if not batched:
+            last = [map_state(lambda s: s.squeeze(0), s) for s in last]
+        return self._as_given(outputs, batched), last[0] if self.single else tuple(last)
+
+    def _time_first(self, x: Tensor) -> tuple[Tensor, bool]:
+        """x as (T, B, I), and whether it came with a batch."""
+        x = x if isinstance(x, Tensor) else Tensor(x)
+        if x.ndim == 2:
+            return x.unsqueeze(1), False
+        if x.ndim < 2:
+            raise ValueError(
+                f"{self._name()}: expected x of shape (T, B, I) or (T, I), got {x.shape}"
+            )
+        return (x.transpose(0, 1) if self.batch_first else x), True
+
+    def _as_given(self, outputs: Tensor, batched: bool) -> Tensor:
+        if not batched:
+            return outputs.squeeze(1)
+        return outputs.transpose(0, 1) if self.batch_first else outputs
+
+    def _run(self, xs: Tensor, states: Sequence[State], lengths: Any) -> tuple[Tensor, list[State]]:
+        """All layers, in all directions, over (T, B, I)."""
+        last = []
+        for layer in range(len(self.cells) // self.directions):
+            if layer and self.dropout:
+                xs = F.dropout(xs, self.dropout, self.training)
+            sides = []
+            for direction in range(self.directions):
+                i = layer * self.directions + direction
+                seen = backwards(xs, lengths) if direction else xs
+                outputs, state = unroll(self.cells[i], seen, states[i], lengths)
+                sides.append(backwards(outputs, lengths) if direction else outputs)
+                last.append(state)
+            xs = cat(sides, dim=-1) if len(sides) > 1 else sides[0]
+        return xs, last
+
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def extra_repr(self) -> str:
+        options = ("batch_first", "dropout", "bidirectional")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in options if getattr(self, name))
+
+
+def backwards(xs: Tensor, lengths: Any = None) -> Tensor:
+    """(T, B, ...) with time reversed; with `lengths`, each sequence within its own, padding in place."""
+    if lengths is None:
+        return xs.flip(0)
+    T, B = xs.shape[:2]
+    t, ends = np.arange(T)[:, None], lengths_of(lengths, T, B)
+    at = np.where(t < ends, ends - 1 - t, t)
+    rows = xs.reshape(T * B, *xs.shape[2:])[(at * B + np.arange(B)).reshape(-1)]
+    return rows.reshape(xs.shape)
+
+
+class Stacked(Recurrent):
+    """What RNN, LSTM and GRU share: cells of one size, states stacked as PyTorch stacks them.
+
+    Shapes: h_0 and h_n (num_layers * directions, B, H) whatever batch_first says, without B for an
+    input without a batch; see `Recurrent` for x and the outputs.
+    """
+
+    def __init__(
+        self,
+        cell: Callable[[int], Module],
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+    ) -> None:
+        if input_size < 0 or hidden_size < 1 or num_layers < 1:
+            raise ValueError(
+                f"{self._name()}: expected hidden_size and num_layers of at least 1, got "
+                f"input_size={input_size}, hidden_size={hidden_size}, num_layers={num_layers}"
+            )
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        directions = 2 if bidirectional else 1
+        sizes = [input_size] + [hidden_size * directions] * (num_layers - 1)
+        cells = [cell(size) for size in sizes for _ in range(directions)]
+        super().__init__(cells, batch_first, dropout, bidirectional)
+
+    def forward(self, x: Tensor, state: State = None, lengths: Any = None) -> tuple[Tensor, State]:
+        xs, batched = self._time_first(x)
+        name = f"{self._name()}(input_size={self.input_size})"
+        if xs.ndim != 3 or xs.shape[2] != self.input_size:
+            raise ValueError(
+                f"{name}: x has {xs.shape[-1]} features; expected {self.input_size}. x has shape "
+                f"{x.shape}; expected {self._layout()} or (T, I)"
+            )
+        states: Sequence[State] = [None] * len(self.cells)
+        if state is not None:
+            B, H = xs.shape[1], self.hidden_size
+            expected = (len(self.cells), B, H) if batched else (len(self.cells), H)
+            self._check_state(name, state, expected)
+            rows = map_state(lambda s: s if batched else s.unsqueeze(1), state)
+            states = self._cut(rows)
+        outputs, last = self._run(xs, states, lengths)
+        stacked = map_state(lambda *s: stack(s), *last)
+        if not batched:
+            stacked = map_state(lambda s: s.squeeze(1), stacked)
+        return self._as_given(outputs, batched), stacked
+
+    def _cut(self, state: State) -> list[State]:
+        """The state of every cell, from the stacked one."""
+        if isinstance(state, Tensor):
+            return list(state.unbind())
+        return list(zip(*(self._cut(part) for part in state), strict=True))
+
+    def _check_state(self, name: str, state: State, expected: tuple[int, ...]) -> None:
+        example = self.cells[0].initial_state(1)
+        pair = isinstance(example, tuple)
+        parts = state if isinstance(state, tuple | list) else (state,)
+        if pair != isinstance(state, tuple | list) or (pair and len(parts) != len(example)):
+            kind = "(h_0, c_0), a pair of Tensors" if pair else "h_0, one Tensor"
+            raise ValueError(f"{name}: expected the state to be {kind}, got {type(state).__name__}")
+        for part in parts:
+            if part.shape != expected:
+                raise ValueError(
+                    f"{name}: a state has shape {part.shape}; expected {expected}: (num_layers * "
+                    f"directions, B, H). Did you pass {self._layout(not self.batch_first)} "
+                    f"{'with' if self.batch_first else 'without'} batch_first=True?"
+                )
+
+    def _layout(self, batch_first: bool | None = None) -> str:
+        first = self.batch_first if batch_first is None else batch_first
+        return "(B, T, I)" if first else "(T, B, I)"
+
+    def extra_repr(self) -> str:
+        layers = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
+        rest = super().extra_repr()
+        return f"{self.input_size}, {self.hidden_size}{layers}" + (f", {rest}" if rest else "")
+
+
+class RNN(Stacked):
+    """`RNNCell` over time: ``output, h_n = rnn(x, h_0)``.
+
+    Source: torch.nn.RNN, but with one bias for each cell, "sigmoid" or a function as `nonlinearity`,
+    and `lengths`.  Shapes: see `Stacked`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str | Callable[[Tensor], Tensor] = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+    ) -> None:
+        make = lambda size: RNNCell(size, hidden_size, bias, nonlinearity)
+        super().__init__(
+            make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional
+        )
+
+
+class LSTM(Stacked):
+    """`LSTMCell` over time: ``output, (h_n, c_n) = lstm(x, (h_0, c_0))``.
+
+    Source: torch.nn.LSTM without proj_size, but with one bias for each cell, whose forget part starts
+    at 1, and `lengths`.  Shapes: see `Stacked`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+    ) -> None:
+        make = lambda size: LSTMCell(size, hidden_size, bias)
+        super().__init__(
+            make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional
+        )
+
+
+class GRU(Stacked):
+    """`GRUCell` over time: ``output, h_n = gru(x, h_0)``.
+
+    Source: torch.nn.GRU, but with the lectures' sign of z and position of r (`reset_after=True` has
+    PyTorch's position), and `lengths`.  Shapes: see `Stacked`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        reset_after: bool = False,
+    ) -> None:
+        make = lambda size: GRUCell(size, hidden_size, bias, reset_after)
+        super().__init__(
+            make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional
+        )

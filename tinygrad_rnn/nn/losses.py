@@ -1,0 +1,202 @@
+"""Losses as functions (`functional` exports them): in nats where they are entropies."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..autograd.functions import log_softmax, where
+from ..autograd.operations import array_of
+from ..autograd.tensor import Tensor
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Any,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """-sum_c target_c log softmax(input)_c, in nats: how surprised the model is by the target.
+
+    The target holds class ids, or a distribution over the classes ("soft targets", floats of the
+    shape of the input).  `weight` counts each class so many times; the mean over ids divides by the
+    sum of their weights.  `label_smoothing` s mixes the target with the uniform distribution:
+    (1 - s) target + s / C.  Ids equal to `ignore_index` count nothing.
+
+    Shapes: input (C,), (N, C) or (N, C, ...) of logits; ids () or (N,) or (N, ...); weight (C,).
+    Source: as PyTorch's.  Raises: ValueError for shapes that do not fit; IndexError for an id that is
+    no class.
+    """
+    _no_old_arguments("cross_entropy", size_average, reduce)
+    dim = 0 if input.ndim == 1 else 1
+    logs = log_softmax(input, dim)
+    if np.asarray(array_of(target)).dtype.kind == "f":
+        return _soft_cross_entropy(logs, target, dim, weight, reduction, label_smoothing)
+    hard = nll_loss(logs, target, weight, None, ignore_index, None, reduction)
+    if not label_smoothing:
+        return hard
+    ids, kept = _class_ids(logs, target, dim, ignore_index)
+    weighted = logs if weight is None else logs * _along(weight, dim, logs.ndim)
+    smooth = where(kept, -weighted.sum(dim), 0.0)
+    smooth = _reduced(smooth, reduction, _total_weight(logs, ids, kept, weight))
+    return (1 - label_smoothing) * hard + (label_smoothing / logs.shape[dim]) * smooth
+
+
+def nll_loss(
+    input: Tensor,
+    target: Any,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """-weight[target] * input[target], where the input holds log-probabilities.
+
+    Shapes and errors as `cross_entropy`.
+    """
+    _no_old_arguments("nll_loss", size_average, reduce)
+    dim = 0 if input.ndim == 1 else 1
+    ids, kept = _class_ids(input, target, dim, ignore_index)
+    losses = -input.gather(dim, np.expand_dims(ids, dim)).squeeze(dim)
+    if weight is not None:
+        losses = losses * Tensor(array_of(weight)[ids])
+    if not kept.all():
+        losses = where(kept, losses, 0.0)
+    return _reduced(losses, reduction, _total_weight(input, ids, kept, weight))
+
+
+def _soft_cross_entropy(
+    logs: Tensor, target: Any, dim: int, weight: Tensor | None, reduction: str, smoothing: float
+) -> Tensor:
+    if np.shape(array_of(target)) != logs.shape:
+        raise ValueError(
+            f"cross_entropy: a target of floats is a distribution and needs the shape of the input, "
+            f"{logs.shape}; got {np.shape(array_of(target))}. Class ids must be integers"
+        )
+    classes = logs.shape[dim]
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / classes
+    weighted = logs if weight is None else logs * _along(weight, dim, logs.ndim)
+    losses = -(weighted * target).sum(dim)
+    return _reduced(losses, reduction, losses.numel())
+
+
+def _class_ids(
+    input: Tensor, target: Any, dim: int, ignore_index: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ids, 0 in place of ignored ones, and which of them count."""
+    ids, classes = np.asarray(array_of(target)), input.shape[dim]
+    expected = input.shape[:dim] + input.shape[dim + 1 :]
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"expected class ids that are integers, got dtype {ids.dtype}")
+    if ids.shape != expected:
+        raise ValueError(
+            f"expected class ids of shape {expected} for an input of shape {input.shape}, "
+            f"got {ids.shape}"
+        )
+    kept = ids != ignore_index
+    ids = np.where(kept, ids, 0)
+    if ids.size and not 0 <= ids.min() <= ids.max() < classes:
+        wrong = ids.min() if ids.min() < 0 else ids.max()
+        raise IndexError(f"Target {wrong} is out of bounds: there are classes 0 to {classes - 1}")
+    return ids, kept
+
+
+def _total_weight(input: Tensor, ids: np.ndarray, kept: np.ndarray, weight: Any) -> Any:
+    """What the mean divides by: the number of ids that count, or the sum of their weights."""
+    return int(kept.sum()) if weight is None else float(array_of(weight)[ids][kept].sum())
+
+
+def _along(weight: Tensor, dim: int, ndim: int) -> Tensor:
+    return weight.reshape(*(-1 if d == dim else 1 for d in range(ndim)))
+
+
+def mse_loss(
+    input: Tensor,
+    target: Any,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    *,
+    half: bool = False,
+) -> Tensor:
+    """(input - target)^2; with ``half=True`` the lecture's 1/2 (y - y^)^2."""
+    _no_old_arguments("mse_loss", size_average, reduce)
+    _same_shape("mse_loss", input, target)
+    losses = (input - target).square()
+    return _reduced(0.5 * losses if half else losses, reduction, losses.numel())
+
+
+def l1_loss(
+    input: Tensor,
+    target: Any,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """|input - target|."""
+    _no_old_arguments("l1_loss", size_average, reduce)
+    _same_shape("l1_loss", input, target)
+    losses = (input - target).abs()
+    return _reduced(losses, reduction, losses.numel())
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Any,
+    weight: Any = None,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    pos_weight: Any = None,
+) -> Tensor:
+    """-t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), in nats, stable for any logit x.
+
+    Computed as (1 - t) x + (1 + (pos_weight - 1) t) softplus(-x); `weight` multiplies each loss.
+    Raises: ValueError where the shapes of input and target differ.
+    """
+    _no_old_arguments("binary_cross_entropy_with_logits", size_average, reduce)
+    if input.shape != np.shape(array_of(target)):
+        raise ValueError(
+            f"Target size {np.shape(array_of(target))} must be the same as input size {input.shape}"
+        )
+    surprise = Tensor.rowwise("softplus", -input)
+    if pos_weight is not None:
+        surprise = surprise * (1 + (pos_weight - 1) * target)
+    losses = (1 - target) * input + surprise
+    losses = losses if weight is None else losses * weight
+    return _reduced(losses, reduction, losses.numel())
+
+
+# ----------------------------------------------------------------------------------- what all share
+
+
+def _reduced(losses: Tensor, reduction: str, total: float) -> Tensor:
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return losses.sum()
+    if reduction == "mean":
+        return losses.sum() / (total or np.nan)
+    raise ValueError(f'{reduction!r} is not a valid value for reduction: "mean", "sum" or "none"')
+
+
+def _same_shape(name: str, input: Tensor, target: Any) -> None:
+    if input.shape != np.shape(array_of(target)):
+        warnings.warn(
+            f"{name}: the target has shape {np.shape(array_of(target))}, the input {input.shape}; "
+            "broadcasting them is rarely what is meant. Give both the same shape",
+            stacklevel=3,
+        )
+
+
+def _no_old_arguments(name: str, size_average: None, reduce: None) -> None:
+    if size_average is not None or reduce is not None:
+        raise NotImplementedError(
+            f"{name}: size_average and reduce are not supported; use reduction="
+        )

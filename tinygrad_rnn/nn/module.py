@@ -1,0 +1,249 @@
+"""Module: parameters and other modules, found by name among a module's attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Self
+
+import numpy as np
+
+from ..autograd.creation import tensor
+from ..autograd.operations import array_of
+from ..autograd.tape import no_grad
+from ..autograd.tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that a module learns: it requires a gradient, and `Module.parameters` finds it.
+
+    Takes a Tensor or an array (shared, dtype kept), or numbers in lists.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        super().__init__(tensor(data) if isinstance(data, list | tuple) else data, requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
+
+class Module:
+    """What has parameters and a `forward`: assign Parameters and Modules to attributes, that is all.
+
+    >>> class Affine(Module):
+    ...     def __init__(self):
+    ...         self.scale = Parameter([2.0])
+    ...     def forward(self, x):
+    ...         return self.scale * x
+    >>> Affine()(tensor([1.0, 2.0]))
+    tensor([2., 4.], grad_fn=<mul>)
+    """
+
+    training = True
+
+    def forward(self, *args: Any, **options: Any) -> Any:
+        """What the module computes; to be written by every kind of module."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward()")
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.forward(*args, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        near = get_close_matches(name, dir(self), 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'{hint}")
+
+    # ------------------------------------------------------------------------ what is inside
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules among the attributes."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def children(self) -> Iterator[Module]:
+        """The modules among the attributes, without names."""
+        return (child for _, child in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and everything inside it, each once."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [(prefix, self)]
+        while stack:
+            path, module = stack.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+                inner = [(_join(path, name), child) for name, child in module.named_children()]
+                stack += reversed(inner)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and everything inside it, without names."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter, once, under the path of attributes that leads to it."""
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield _join(path, name), value
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Every parameter, once."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    # ------------------------------------------------------------------------ changing it
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode (dropout works) for this and all modules inside; returns the module."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Evaluation mode: ``train(False)``."""
+        return self.train(False)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients of all parameters (or fills them with zeros)."""
+        for parameter in self.parameters():
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.zero_()
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Whether the parameters are to be learnt; returns the module."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def to(self, dtype: Any) -> Self:
+        """Parameters and their gradients in another floating point dtype; returns the module."""
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(f"Module.to expects a floating point dtype, got {dtype}")
+        for parameter in self.parameters():
+            parameter.data = parameter.data.astype(dtype)
+            if parameter.grad is not None:
+                parameter.grad = Tensor(parameter.grad.data.astype(dtype))
+        return self
+
+    def float(self) -> Self:
+        """Parameters in float32."""
+        return self.to(np.float32)
+
+    def double(self) -> Self:
+        """Parameters in float64."""
+        return self.to(np.float64)
+
+    # ------------------------------------------------------------------------ saving, loading
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every parameter by name: detached, but sharing memory, as in PyTorch."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
+        """Copies Tensors or arrays into the parameters of the same names.
+
+        Raises: RuntimeError that lists all that does not fit, before anything has been changed.
+        `strict=False` allows missing and unexpected names, but no other shapes.
+        """
+        mine = dict(self.named_parameters())
+        arrays = {name: np.asarray(array_of(value)) for name, value in state_dict.items()}
+        wrong = []
+        if strict and (missing := [name for name in mine if name not in arrays]):
+            wrong.append(f"Missing key(s) in state_dict: {', '.join(missing)}")
+        if strict and (unexpected := [name for name in arrays if name not in mine]):
+            wrong.append(f"Unexpected key(s) in state_dict: {', '.join(unexpected)}")
+        wrong += [
+            f"size mismatch for {name}: the state_dict has {arrays[name].shape}, "
+            f"the model {parameter.shape}"
+            for name, parameter in mine.items()
+            if name in arrays and arrays[name].shape != parameter.shape
+        ]
+        wrong += [
+            f"{name} holds no numbers but {arrays[name].dtype}"
+            for name in mine
+            if name in arrays and arrays[name].dtype.kind not in "fiub"
+        ]
+        if wrong:
+            lines = "\n  ".join(wrong)
+            raise RuntimeError(
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n  {lines}"
+            )
+        with no_grad():
+            for name, parameter in mine.items():
+                if name in arrays:
+                    parameter.copy_(arrays[name])
+
+    # ------------------------------------------------------------------------ showing it
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets of the repr."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): {child!r}" for name, child in self.named_children()]
+        inner = "".join(f"\n  {line}" for text in lines for line in text.split("\n"))
+        return f"{type(self).__name__}({self.extra_repr()}{inner}" + ("\n)" if inner else ")")
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+class Sequential(Module):
+    """Modules one after the other: ``Sequential(Linear(2, 3), Tanh())``."""
+
+    def __init__(self, *modules: Module) -> None:
+        _number(self, modules)
+
+    def forward(self, x: Any) -> Any:
+        for module in self:
+            x = module(x)
+        return x
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    def __len__(self) -> int:
+        return len(list(self.children()))
+
+    def __getitem__(self, index: int) -> Module:
+        return list(self.children())[index]
+
+
+class ModuleList(Module):
+    """A list of modules whose parameters are found (those of a plain list are not)."""
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        _number(self, modules)
+
+    def append(self, module: Module) -> Self:
+        """Adds one at the end; returns the list."""
+        setattr(self, str(len(self)), module)
+        return self
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    def __len__(self) -> int:
+        return len(list(self.children()))
+
+    def __getitem__(self, index: int) -> Module:
+        return list(self.children())[index]
+
+
+def _number(owner: Module, modules: Iterable[Any]) -> None:
+    for i, module in enumerate(modules):
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(owner).__name__}: expected Modules, got {type(module).__name__} at {i}"
+            )
+        setattr(owner, str(i), module)

@@ -1,0 +1,254 @@
+"""Modules with weights, and the activations and losses as modules."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.creation import randn, rng_of
+from ..autograd.functions import sigmoid, tanh
+from ..autograd.tensor import FLOAT, Tensor
+from . import functional as F
+from .module import Module, Parameter
+
+
+class Linear(Module):
+    """y = x W^T + b.
+
+    Shapes: x (..., in_features), y (..., out_features), ``weight`` (out_features, in_features),
+    ``bias`` (out_features,) or None.  Source: PyTorch's, with its initialisation: all uniform in
+    +-1 / sqrt(in_features).  Raises: ValueError where x has another number of features.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        self.in_features, self.out_features = in_features, out_features
+        bound = in_features**-0.5 if in_features else 0.0
+        uniform = lambda *shape: rng_of(None).uniform(-bound, bound, shape).astype(FLOAT)
+        self.weight = Parameter(uniform(out_features, in_features))
+        self.bias = Parameter(uniform(out_features)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}" + (
+            "" if self.bias is not None else ", bias=False"
+        )
+
+
+class Embedding(Module):
+    """A learnt vector for each id, from the normal distribution at first.
+
+    Shapes: ids (...) -> (..., embedding_dim); ``weight`` (num_embeddings, embedding_dim).  The vector
+    of `padding_idx` is zero and stays so.
+    """
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None
+    ) -> None:
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = padding_idx
+        self.weight = Parameter(randn(num_embeddings, embedding_dim))
+        if padding_idx is not None:
+            self.weight.data[padding_idx] = 0
+
+    def forward(self, ids: Any) -> Tensor:
+        return F.embedding(ids, self.weight, self.padding_idx)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_embeddings}, {self.embedding_dim}"
+
+
+class LayerNorm(Module):
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last dims; see `functional.layer_norm`."""
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ) -> None:
+        single = isinstance(normalized_shape, int)
+        self.normalized_shape = (normalized_shape,) if single else tuple(normalized_shape)
+        self.eps = eps
+        self.weight = (
+            Parameter(np.ones(self.normalized_shape, FLOAT)) if elementwise_affine else None
+        )
+        shifted = elementwise_affine and bias
+        self.bias = Parameter(np.zeros(self.normalized_shape, FLOAT)) if shifted else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}"
+
+
+class Dropout(Module):
+    """In training mode each element is 0 with probability p, else divided by 1 - p."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+# --------------------------------------------------------------------------------------- activations
+
+
+class Function(Module):
+    """A function without weights, with its constants, as a module."""
+
+    function: Callable[..., Tensor]
+
+    def __init__(self, **constants: Any) -> None:
+        self.constants = constants
+
+    def forward(self, *inputs: Any) -> Tensor:
+        return type(self).function(*inputs, **self.constants)
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self.constants.items())
+
+
+class Identity(Function):
+    """x itself."""
+
+    function = staticmethod(lambda x: x)
+
+
+class Tanh(Function):
+    """tanh(x)."""
+
+    function = staticmethod(tanh)
+
+
+class Sigmoid(Function):
+    """1 / (1 + e^-x)."""
+
+    function = staticmethod(sigmoid)
+
+
+class ReLU(Function):
+    """max(x, 0)."""
+
+    function = staticmethod(F.relu)
+
+
+class SiLU(Function):
+    """x * sigmoid(x)."""
+
+    function = staticmethod(F.silu)
+
+
+class LeakyReLU(Function):
+    """x where x > 0, negative_slope * x elsewhere."""
+
+    function = staticmethod(F.leaky_relu)
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__(negative_slope=negative_slope)
+
+
+class ELU(Function):
+    """x where x > 0, alpha * (e^x - 1) elsewhere."""
+
+    function = staticmethod(F.elu)
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__(alpha=alpha)
+
+
+class Softplus(Function):
+    """log(1 + e^(beta x)) / beta."""
+
+    function = staticmethod(F.softplus)
+
+    def __init__(self, beta: float = 1.0) -> None:
+        super().__init__(beta=beta)
+
+
+class Softmax(Function):
+    """exp(x) / sum(exp(x)) along `dim`."""
+
+    function = staticmethod(F.softmax)
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim=dim)
+
+
+class LogSoftmax(Function):
+    """log(softmax(x)) along `dim`."""
+
+    function = staticmethod(F.log_softmax)
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim=dim)
+
+
+# -------------------------------------------------------------------------------------------- losses
+
+
+class CrossEntropyLoss(Function):
+    """`functional.cross_entropy` of logits and class ids or soft targets, in nats."""
+
+    function = staticmethod(F.cross_entropy)
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(
+            weight=weight,
+            ignore_index=ignore_index,
+            reduction=reduction,
+            label_smoothing=label_smoothing,
+        )
+
+
+class NLLLoss(Function):
+    """`functional.nll_loss` of log-probabilities and class ids, in nats."""
+
+    function = staticmethod(F.nll_loss)
+
+    def __init__(
+        self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
+    ) -> None:
+        super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction)
+
+
+class MSELoss(Function):
+    """`functional.mse_loss`: (input - target)^2, or half of it."""
+
+    function = staticmethod(F.mse_loss)
+
+    def __init__(self, reduction: str = "mean", *, half: bool = False) -> None:
+        super().__init__(reduction=reduction, half=half)
+
+
+class L1Loss(Function):
+    """`functional.l1_loss`: |input - target|."""
+
+    function = staticmethod(F.l1_loss)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+
+class BCEWithLogitsLoss(Function):
+    """`functional.binary_cross_entropy_with_logits`, in nats."""
+
+    function = staticmethod(F.binary_cross_entropy_with_logits)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
+        super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)

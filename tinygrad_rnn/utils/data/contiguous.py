@@ -1,0 +1,67 @@
+"""Batches of one long text for truncated backpropagation through time."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ...autograd.operations import array_of
+from ...autograd.tensor import Tensor
+
+
+class ContiguousBatches:
+    """One long sequence of ids (N,) as `batch_size` streams side by side, `steps` at a time.
+
+    The sequence is cut into B neighbouring parts of equal length, which are read in parallel.  Each
+    batch is a pair (inputs, targets) of int64 Tensors (T, B); the targets are the ids that follow.
+    Row b of a batch goes on where row b of the batch before has ended, so a model may carry its state
+    from batch to batch, detached from the tape.  A new epoch starts with a new state.
+
+    T is `steps`, and less in the last batch.  Only the tail of fewer than B ids that does not fill a
+    step of all streams is left out.
+
+    Shapes: ids (N,); inputs and targets (T, B).
+
+    Raises: ValueError when there are fewer than B + 1 ids.
+
+    >>> for inputs, targets in ContiguousBatches(np.arange(11), batch_size=2, steps=3):
+    ...     print(inputs.T.tolist(), targets.T.tolist())
+    [[0, 1, 2], [5, 6, 7]] [[1, 2, 3], [6, 7, 8]]
+    [[3, 4], [8, 9]] [[4, 5], [9, 10]]
+    """
+
+    def __init__(self, ids: Any, batch_size: int, steps: int) -> None:
+        ids = np.asarray(array_of(ids))
+        if ids.ndim != 1 or ids.dtype.kind not in "iu":
+            raise ValueError(
+                f"ContiguousBatches expects ids of shape (N,), integers; got shape {ids.shape}, "
+                f"dtype {ids.dtype}. Vocabulary.encode gives them"
+            )
+        if batch_size < 1 or steps < 1:
+            raise ValueError(
+                "ContiguousBatches expects batch_size and steps of at least 1, got "
+                f"batch_size={batch_size}, steps={steps}"
+            )
+        length = (len(ids) - 1) // batch_size
+        if length < 1:
+            raise ValueError(
+                f"ContiguousBatches: {len(ids)} ids are too few for batch_size={batch_size}: at least "
+                f"{batch_size + 1} are needed, or a smaller batch_size"
+            )
+        self.batch_size = batch_size
+        self.steps = steps
+        used = length * batch_size
+        # Time comes first in memory, so that a batch is one block of it.
+        self._inputs, self._targets = (
+            np.array(part.reshape(batch_size, length).T, np.int64, order="C")
+            for part in (ids[:used], ids[1 : used + 1])
+        )
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        return -(-len(self._inputs) // self.steps)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(self._inputs), self.steps):
+            part = slice(start, start + self.steps)
+            yield Tensor(self._inputs[part]), Tensor(self._targets[part])

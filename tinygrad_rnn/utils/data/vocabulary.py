@@ -1,0 +1,118 @@
+"""Vocabulary: tokens as integers and back."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from ...autograd.operations import array_of
+
+SHOWN = 10  # unknown tokens that an error names
+
+
+class Vocabulary:
+    """V tokens (characters, words, anything hashable) with the ids 0 to V - 1.
+
+    `specials` (padding, end of text, ...) have the first ids, then come the `tokens` in their order.
+    Where a token is not known, `encode` puts the id of `unknown`, which is one more special unless it
+    is among the tokens; without it, that is an error.  ``.tokens[id]`` and ``.ids[token]`` are the two
+    directions.
+
+    Raises: ValueError for a token that is given twice.
+
+    >>> letters = Vocabulary.of("hello")
+    >>> letters.tokens
+    ('e', 'h', 'l', 'o')
+    >>> letters.encode("hole")
+    array([1, 3, 2, 0])
+    >>> letters.decode([1, 0, 2, 2, 3])
+    'hello'
+    >>> Vocabulary.of("to be or not to be".split(), unknown="?").encode(["to", "see"])
+    array([4, 0])
+    """
+
+    def __init__(
+        self,
+        tokens: Iterable[Hashable],
+        specials: Iterable[Hashable] = (),
+        unknown: Hashable | None = None,
+    ) -> None:
+        tokens, specials = tuple(tokens), tuple(specials)
+        if unknown is not None and unknown not in specials + tokens:
+            specials += (unknown,)
+        self.tokens = specials + tokens
+        self.ids = {token: i for i, token in enumerate(self.tokens)}
+        self.unknown = unknown
+        if len(self.ids) < len(self.tokens):
+            twice = [token for i, token in enumerate(self.tokens) if self.ids[token] != i]
+            raise ValueError(f"Vocabulary: given twice: {_named(twice)}; each token has one id")
+        self._is_text = all(isinstance(token, str) and len(token) == 1 for token in tokens)
+        codes = {ord(t): i for t, i in self.ids.items() if isinstance(t, str) and len(t) == 1}
+        # From code points to ids, so that a text is encoded by one look-up; the end stands for all others.
+        self._by_code = np.full(max(codes, default=-1) + 2, -1)
+        self._by_code[list(codes)] = list(codes.values())
+
+    @classmethod
+    def of(
+        cls,
+        tokens: Iterable[Any],
+        specials: Iterable[Hashable] = (),
+        unknown: Hashable | None = None,
+    ) -> Self:
+        """The vocabulary of all that occurs in `tokens` (a text, a list of words): each once, sorted."""
+        specials = tuple(specials)
+        return cls(sorted(set(tokens).difference(specials)), specials, unknown)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: Hashable) -> bool:
+        return token in self.ids
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} tokens: {_named(self.tokens)})"
+
+    def encode(self, sequence: Sequence[Hashable]) -> np.ndarray:
+        """The ids of the characters of a text, or of a sequence of tokens: (T,) int64.
+
+        Raises: ValueError that names the tokens which are not known, unless there is an `unknown` one.
+        """
+        if isinstance(sequence, str):
+            codes = np.frombuffer(sequence.encode("utf-32-le", "surrogatepass"), "<u4")
+            ids = self._by_code[np.minimum(codes, len(self._by_code) - 1)]
+        else:
+            known = self.ids
+            ids = np.fromiter((known.get(t, -1) for t in sequence), np.int64, len(sequence))
+        lost = ids < 0
+        if lost.any():
+            if self.unknown is None:
+                strange = dict.fromkeys(sequence[i] for i in np.flatnonzero(lost))
+                raise ValueError(
+                    f"not among the {len(self)} tokens of the vocabulary: {_named(strange)}. Build it "
+                    'from all of the data, or give it a token for what it does not know: unknown="?"'
+                )
+            ids[lost] = self.ids[self.unknown]
+        return ids
+
+    def decode(self, ids: Any) -> str | list[Any]:
+        """The tokens of the ids (T,): one text where tokens are characters, otherwise a list.
+
+        Raises: ValueError for ids that no token has.
+        """
+        array = np.asarray(array_of(ids))
+        if array.ndim != 1:
+            raise ValueError(f"decode expects ids of shape (T,), got {array.shape}; take one row")
+        strange = array[(array < 0) | (array >= len(self))]
+        if strange.size:
+            raise ValueError(
+                f"decode expects ids from 0 to {len(self) - 1}, got {_named(strange.tolist())}"
+            )
+        tokens = [self.tokens[i] for i in array.tolist()]
+        return "".join(tokens) if self._is_text else tokens  # type: ignore[arg-type]
+
+
+def _named(tokens: Iterable[Any]) -> str:
+    """The first few tokens, and how many others there are."""
+    names = [repr(token) for token in tokens]
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
