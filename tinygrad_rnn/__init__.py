@@ -91,7 +91,7 @@ from .autograd.functions import (
     where,
 )
 from .autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
-from .autograd.tape import enable_grad, is_grad_enabled, no_grad
+from .autograd.recording import enable_grad, is_grad_enabled, no_grad
 from .autograd.tensor import Tensor, grad
 from .recurrent.unroll import unroll
 

@@ -1,22 +1,20 @@
 """The tape: how every tensor was made, and the walk back along it that gives the gradients.
 
 A `Node` is one line of the tape.  A node is always younger than the nodes that it was made from, so
-*age is a topological order*: `walk` collects the nodes that it needs with a stack, sorts them by age,
-and goes from the newest to the oldest.  When it comes to a node, everything that used the node's
-outputs has been passed, so their gradients are complete.  Nothing here recurses, so a tape may be as
-long as memory allows.
+*age is a topological order*: `walk` collects the nodes that it needs with a stack, sorts them by
+age, and goes from the newest to the oldest.  When it comes to a node, everything that used the
+node's outputs has been passed, so their gradients are complete.  Nothing here recurses, so a tape
+may be as long as memory allows.
 
 Why not simply follow every path from the loss to a parameter?  Because paths multiply where they
 meet again: ``b = a + a; c = b + b`` has 4 paths and 2 nodes, and an LSTM of 10 steps has 49,444,536
 paths and fewer than 200 nodes.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ContextDecorator
 from itertools import count
 from types import CellType, FunctionType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -39,17 +37,7 @@ class Node:
     pullback mentions: all others can be freed as soon as the user lets go of them.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "age",
-        "edges",
-        "inputs",
-        "op",
-        "options",
-        "outputs",
-        "pullback",
-        "retained",
-    )
+    __slots__ = tuple("__weakref__ age edges inputs op options outputs pullback retained".split())
 
     def __init__(
         self,
@@ -72,7 +60,7 @@ class Node:
         return f"<{self.op.__name__}>"
 
     def check_unchanged(self) -> None:
-        """Raises: RuntimeError when an array that the pullback mentions is no longer what it was."""
+        """Raises: RuntimeError when an array that the pullback mentions has been changed."""
         for array in self.kept():
             if _changes.get(id(memory(array)), -1) > self.age:
                 names = {key: f"input {i}" for i, key in enumerate(self.inputs)}
@@ -87,32 +75,38 @@ class Node:
     def pullback_on(self, lift: Callable[[Any, Edge | None], Any], scope: dict[str, Any]) -> Any:
         """The pullback on Tensors instead of arrays, so that what it does is recorded as well.
 
-        `lift` makes the Tensor of an array at its place on the tape; `scope` says what the words of a
-        row mean on Tensors.  Raises: NotImplementedError when the pullback mentions intermediate
+        `lift` makes the Tensor of an array at its place on the tape; `scope` says what the words of
+        a row mean on Tensors.  Raises: NotImplementedError when the pullback mentions intermediate
         values, which no line of the tape says how to differentiate.
         """
-        known = dict(zip(self.inputs, self.edges, strict=True))
-        for i, (_, shape, dtype, key) in enumerate(self.outputs):
-            known[key] = ((self, i), shape, dtype)
+        names = self.op.__code__.co_varnames
+        places = [*zip(self.inputs, names, self.edges)]  # *parts have no names, and are not kept
+        for i, (_, shape, dtype, array) in enumerate(self.outputs):
+            places.append((array, "", ((self, i), shape, dtype)))
 
-        def lifted(value: Any) -> Any:
+        def lifted(name: str, value: Any) -> Any:
             if not isinstance(value, np.ndarray | np.generic):
                 return value
-            if id(value) in known:
-                return lift(value, known[id(value)])
+            found = [(param, edge) for array, param, edge in places if array == id(value)]
+            if len({edge for _, edge in found}) > 1:  # x * x.detach(): one array, two places
+                found = [(param, edge) for param, edge in found if param == name]
+            if found:
+                return lift(value, found[0][1])
             if value.dtype.kind == "f":
                 raise NotImplementedError(
-                    f"{self.op.__name__} has no second derivative here: its pullback keeps an intermediate "
-                    "value. Write it with other ops, or do without create_graph=True"
+                    f"{self.op.__name__} has no second derivative here: its pullback keeps an "
+                    "intermediate value. Write it with other ops, or do without create_graph=True"
                 )
             return value
 
         def rebound(pull: Any) -> Any:
             if pull is None or pull.__closure__ is None:
                 return pull
-            cells = tuple(CellType(lifted(cell.cell_contents)) for cell in pull.__closure__)
-            words = scope if pull.__code__.co_filename.startswith("<row") else pull.__globals__
-            return FunctionType(pull.__code__, words, pull.__name__, pull.__defaults__, cells)
+            code = pull.__code__
+            values = [cell.cell_contents for cell in pull.__closure__]
+            cells = tuple(map(CellType, map(lifted, code.co_freevars, values)))
+            words = scope if code.co_filename.startswith("<row") else pull.__globals__
+            return FunctionType(code, words, pull.__name__, pull.__defaults__, cells)
 
         if isinstance(self.pullback, tuple):
             return tuple(rebound(pull) for pull in self.pullback)
@@ -148,7 +142,7 @@ def memory(array: Any) -> Any:
     return array
 
 
-# --------------------------------------------------------------------------------------------- walking
+# ------------------------------------------------------------------------------------- walking
 
 
 def tape(keys: Iterable[Key]) -> list[Node]:
@@ -163,8 +157,8 @@ def tape(keys: Iterable[Key]) -> list[Node]:
         if node.pullback is None:
             raise RuntimeError(
                 "Trying to backward through the graph a second time: backward() has already freed "
-                f"{node}. Say retain_graph=True the first time, run the forward pass again, or detach() "
-                "a state that is carried over from the last batch"
+                f"{node}. Say retain_graph=True the first time, run the forward pass again, or "
+                "detach() a state that is carried over from the last batch"
             )
         for edge in node.edges:
             if edge is not None:
@@ -182,16 +176,14 @@ def walk(
     keep: bool = False,
     on_tensors: tuple[Callable[..., Any], dict[str, Any]] | None = None,
 ) -> Iterator[tuple[Node, list[Any], Any]]:
-    """Walks the tape back from `starts`, yielding ``(node, gradients of outputs, of inputs)`` step by step.
+    """Walks the tape back from `starts`; every step gives (node, gradients of outputs, of inputs).
 
     `starts` are pairs (edge, gradient).  When the walk is over, `found` holds the gradient of every
     leaf it came to, or of just the `wanted` keys.  What has been passed is freed, unless `keep`.
     With `on_tensors` (see `Node.pullback_on`) gradients are Tensors and the walk itself is recorded.
     """
     pending: dict[Key, Any] = {}
-    owned: set[Key] = (
-        set()
-    )  # sums made here; all others may be shared, `add` gives one g to two parents
+    owned: set[Key] = set()  # sums made here; others may be shared: add gives one g to two parents
 
     def give(edge: Edge, g: Any) -> None:
         key, shape, dtype = edge
@@ -231,7 +223,7 @@ def walk(
                 found[key] = g
             arriving.append(g)
         if node.retained:
-            tensors = [(ref(), g) for (ref, *_), g in zip(node.outputs, arriving)]
+            tensors = [(ref(), g) for (ref, *_), g in zip(node.outputs, arriving, strict=True)]
             found |= {(t, 0): g for t, g in tensors if t is not None and t.wants_grad}
         if node.age < _latest:
             node.check_unchanged()
@@ -240,10 +232,10 @@ def walk(
         if useful is not None:
             edges = [edge if edge and edge[0] in useful else None for edge in edges]
         if type(pull) is tuple:
-            leaving = [p(*arriving) if e and p else None for p, e in zip(pull, edges)]
+            leaving = [p(*arriving) if e and p else None for p, e in zip(pull, edges, strict=True)]
         else:
             leaving = pull(*arriving) if any(edges) else [None] * len(edges)
-        for edge, g in zip(edges, leaving):
+        for edge, g in zip(edges, leaving, strict=True):
             if edge is not None and g is not None:
                 give(edge, g)
         yield node, arriving, leaving
@@ -270,53 +262,3 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     stretched = [extra + i for i, n in enumerate(shape) if n == 1 != g.shape[extra + i]]
     dims = (*range(extra), *stretched)
     return (g.sum(dims) if dims else g).reshape(shape)
-
-
-# ----------------------------------------------------------------------------------- recording or not
-
-
-class _Mode(threading.local):
-    recording = True
-
-    def __init__(self) -> None:
-        self.before: list[bool] = []
-
-
-mode = _Mode()
-"""Whether this thread records what it computes."""
-
-
-class _Recording(ContextDecorator):
-    on: bool
-
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        made = super().__new__(cls)
-        return made if function is None else made(function)
-
-    def __enter__(self) -> Self:
-        mode.before.append(mode.recording)
-        mode.recording = self.on
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        mode.recording = mode.before.pop()
-
-
-class no_grad(_Recording):  # noqa: N801 (PyTorch's name)
-    """Computes without recording, in this thread: ``with no_grad(): ...``, or as a decorator.
-
-    Inside it ``w -= lr * w.grad`` changes w in place.
-    """
-
-    on = False
-
-
-class enable_grad(_Recording):  # noqa: N801 (PyTorch's name)
-    """Records again inside a `no_grad`."""
-
-    on = True
-
-
-def is_grad_enabled() -> bool:
-    """Whether this thread records what it computes."""
-    return mode.recording

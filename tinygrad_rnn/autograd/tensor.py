@@ -15,7 +15,8 @@ import numpy as np
 from . import elementwise
 from .operations import Operations, array_of, key_of, mask_of
 from .primitives import Array
-from .tape import Edge, Key, Node, changed, enable_grad, mode, walk
+from .recording import enable_grad, mode
+from .tape import Edge, Key, Node, changed, walk
 
 ROW = elementwise.PRIMITIVES
 KEEP_INTEGERS = frozenset("add sub mul neg pow power abs square relu maximum minimum clamp".split())
@@ -31,8 +32,8 @@ class Tensor(Operations):
     that needs the old values raises.  Writing through ``.data[...]`` is not seen by anybody: it is
     your own risk.
 
-    Raises: TypeError for an array that holds no numbers; RuntimeError for `requires_grad` on one that
-    does not hold floats.
+    Raises: TypeError for an array that holds no numbers; RuntimeError for `requires_grad` on one
+    that does not hold floats.
 
     >>> x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
     >>> (x * x).sum().backward()
@@ -73,12 +74,12 @@ class Tensor(Operations):
         if self._edge is not None:
             if not wanted:
                 raise RuntimeError(
-                    "you can only change requires_grad flags of leaf variables: this tensor was computed; use detach()"
+                    "you can only change requires_grad flags of leaf variables; use detach()"
                 )
         elif wanted and self.dtype.kind != "f":
             raise RuntimeError(
-                f"only Tensors of floating point dtype can require gradients; this one has dtype {self.dtype}. "
-                "Convert it with .float() first"
+                "only Tensors of floating point dtype can require gradients; this one has dtype "
+                f"{self.dtype}. Convert it with .float() first"
             )
         else:
             self.wants_grad = bool(wanted)
@@ -120,13 +121,8 @@ class Tensor(Operations):
     def __repr__(self) -> str:
         values = np.array2string(self._array, separator=", ", prefix="tensor(")
         notes = "" if self.dtype in (FLOAT, np.int64, np.bool_) else f", dtype={self.dtype}"
-        notes += (
-            f", grad_fn={self.grad_fn}"
-            if self.grad_fn
-            else ", requires_grad=True"
-            if self.requires_grad
-            else ""
-        )
+        if self.requires_grad:
+            notes += f", grad_fn={self.grad_fn}" if self.grad_fn else ", requires_grad=True"
         return f"tensor({values}{notes})"
 
     def __format__(self, spec: str) -> str:
@@ -143,24 +139,24 @@ class Tensor(Operations):
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number."""
         if self._array.size != 1:
-            raise RuntimeError(
-                f"a Tensor with {self.numel()} elements cannot be converted to Scalar (shape {self.shape})"
-            )
+            elements = f"{self.numel()} elements (shape {self.shape})"
+            raise RuntimeError(f"a Tensor with {elements} cannot be converted to Scalar")
         return self._array.item()
 
     def numpy(self) -> Array:
         """The array, shared.  Raises: RuntimeError when this tensor requires a gradient."""
         if self.requires_grad:
             raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead"
             )
         return self._array
 
     def numpy_leaf(self) -> Array:
-        """The array of a leaf, for copying and pickling: what was computed cannot be pickled with its tape."""
+        """The array of a leaf, for copying and pickling, which take no tape along."""
         if not self.is_leaf:
             raise RuntimeError(
-                "Only Tensors created explicitly by the user support the deepcopy protocol and pickle; detach() it first"
+                "Only Tensors created explicitly by the user support the deepcopy protocol and "
+                "pickle; detach() it first"
             )
         return self._array
 
@@ -204,7 +200,8 @@ class Tensor(Operations):
     def _accumulate(self, g: Any) -> None:
         if g.shape != self.shape:
             raise RuntimeError(
-                f"the data of a leaf of shape {g.shape} was replaced by {self.shape} before backward()"
+                f"the data of a leaf of shape {g.shape} was replaced by one of shape {self.shape} "
+                "before backward()"
             )
         if isinstance(g, Tensor):
             self.grad = g if self.grad is None else self.grad + g
@@ -228,16 +225,16 @@ class Tensor(Operations):
             self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)
         ):
             raise RuntimeError(
-                f"{what} in place: a leaf Variable that requires grad is being used in an in-place operation, or a "
-                "value that was computed from one. Write x = x + y for a new tensor, or do it inside "
-                "`with tinygrad_rnn.no_grad():` to change the values without recording"
+                f"{what} in place: a leaf Variable that requires grad is being used in an in-place "
+                "operation, or a value that was computed from one. Write x = x + y for a new tensor, "
+                "or do it inside `with tinygrad_rnn.no_grad():`, which records nothing"
             )
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if mode.recording:
             raise RuntimeError(
-                "x[i] = v is an in-place operation, which is not recorded. Use where(mask, v, x) or cat for a new "
-                "tensor, or do it inside `with tinygrad_rnn.no_grad():` to change the values without recording"
+                "x[i] = v is an in-place operation, which is not recorded. Use where(mask, v, x) or "
+                "cat for a new tensor, or do it inside `with tinygrad_rnn.no_grad():`"
             )
         self._array[key_of(key)] = array_of(value)
         changed(self._array)
@@ -319,7 +316,7 @@ def _result(value: Any, node: Node | None) -> Tensor:
 
 
 def _promoted(name: str, inputs: Sequence[Any]) -> Sequence[Any]:
-    """The inputs in one dtype.  As in PyTorch, integers do not make float32 wider, nor do 0-d tensors."""
+    """The inputs in one dtype: integers do not make float32 wider, nor do 0-d tensors (PyTorch)."""
     if name == "where":  # the condition stays what it is
         return [inputs[0], *_promoted("the branches of where", inputs[1:])]
     operands = [x if isinstance(x, Tensor) else _operand(x, name) for x in inputs]
@@ -348,8 +345,9 @@ def grad(
     create_graph: bool = False,
     allow_unused: bool = False,
 ) -> tuple[Any, ...]:
-    """dL/d(input) for each of `inputs`, where L = sum(outputs * grad_outputs); no ``.grad`` is touched.
+    """dL/d(input) for each of `inputs`, where L = sum(outputs * grad_outputs).
 
+    No ``.grad`` is touched.  The input may be a leaf or a value that was computed on the way.
     Raises: RuntimeError as `Tensor.backward`, and for an input on which the outputs do not depend,
     unless `allow_unused` (its gradient is None then).
 
@@ -363,7 +361,7 @@ def grad(
     for i, x in enumerate(wrt):
         if not x.requires_grad:
             raise RuntimeError(
-                f"One of the differentiated Tensors does not require grad: input {i}, shape {x.shape}"
+                f"One of the differentiated Tensors does not require grad: input {i}"
             )
     keep = create_graph if retain_graph is None else retain_graph
     keys = [_place(x)[0] for x in wrt]
@@ -371,8 +369,8 @@ def grad(
     for i, key in enumerate(keys):
         if key not in found and not allow_unused:
             raise RuntimeError(
-                f"One of the differentiated Tensors appears to not have been used in the graph: input {i}, shape "
-                f"{wrt[i].shape}. Set allow_unused=True if this is the desired behavior."
+                "One of the differentiated Tensors appears to not have been used in the graph: input "
+                f"{i}, shape {wrt[i].shape}. Set allow_unused=True if this is the desired behavior."
             )
     results = [found.get(key) for key in keys]
     return tuple(g if g is None or isinstance(g, Tensor) else Tensor(np.array(g)) for g in results)
@@ -412,14 +410,14 @@ def _seed(end: Tensor, gradient: Any) -> Tensor:
     """The gradient that a walk starts with."""
     if not end.requires_grad:
         raise RuntimeError(
-            "element 0 of tensors does not require grad and does not have a grad_fn: nothing that went into "
-            "this tensor has requires_grad=True, or it was computed inside no_grad()"
+            "element 0 of tensors does not require grad and does not have a grad_fn: nothing that went "
+            "into it has requires_grad=True, or it was computed inside no_grad()"
         )
     if gradient is None:
         if end.numel() != 1:
             raise RuntimeError(
-                f"grad can be implicitly created only for scalar outputs, and this one has shape {end.shape}: "
-                "sum() or mean() it first, or pass the gradient"
+                "grad can be implicitly created only for scalar outputs, and this one has shape "
+                f"{end.shape}: sum() or mean() it first, or pass the gradient"
             )
         return Tensor(np.ones(end.shape, end.dtype))
     if np.shape(gradient) != end.shape:
@@ -438,7 +436,7 @@ def _lifted(array: Any, edge: Edge | None) -> Tensor:
     return made
 
 
-# ------------------------------------------------------------------------------------------- helpers
+# ------------------------------------------------------------------------------------- helpers
 
 
 def _checked(data: Any) -> Array:
@@ -451,7 +449,7 @@ def _checked(data: Any) -> Array:
 
 
 def _operand(x: Any, name: str) -> Any:
-    """An input that is not a Tensor: a Python number stays one, so that it does not widen float32."""
+    """An input that is not a Tensor; a number stays a number, which does not widen float32."""
     if isinstance(x, np.generic):
         return x.item()
     if isinstance(x, np.ndarray) or type(x) in _NUMBERS:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.creation import Generator, rng_of
-from ..autograd.tape import no_grad
+from ..autograd.recording import no_grad
 from ..autograd.tensor import Tensor
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..autograd.creation import tensor
 from ..autograd.operations import array_of
-from ..autograd.tape import no_grad
+from ..autograd.recording import no_grad
 from ..autograd.tensor import Tensor
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ...autograd.tape import no_grad
+from ...autograd.recording import no_grad
 from ...autograd.tensor import FLOAT, Tensor
 
 Parameters = Tensor | Iterable[Tensor]

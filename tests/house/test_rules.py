@@ -1,0 +1,95 @@
+"""The rules of the house: who may import whom, how much a learner has to read."""
+
+import ast
+import io
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "tinygrad_rnn"
+ROOMS = ["autograd", "jit", "recurrent", "nn", "optim", "utils", "explain", "train", "checkpoint"]
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+BUDGETS = [
+    (("elementwise", "tape", "tensor", "gradcheck"), 600),
+    (("primitives", "operations"), 500),
+]
+
+
+def lines_of_code(path: Path) -> int:
+    """Lines with code on them: no blanks, comments or docstrings."""
+    source = path.read_text()
+    documentation: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                documentation.update(range(body[0].lineno, body[0].end_lineno + 1))
+    lines: set[int] = set()
+    no_code = {
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    }
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in no_code:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    return len(lines - documentation)
+
+
+@pytest.mark.parametrize(("names", "budget"), BUDGETS)
+def test_the_engine_can_be_read_in_an_evening(names, budget):
+    counted = {name: lines_of_code(PACKAGE / "autograd" / f"{name}.py") for name in names}
+    assert sum(counted.values()) <= budget, counted
+
+
+def test_lines_of_code_leave_out_blanks_comments_and_docstrings(tmp_path):
+    path = tmp_path / "example.py"
+    path.write_text('"""Doc\nstring."""\n\n# comment\nx = (1,\n     2)\n\ndef f():\n    "doc"\n    return 1\n')
+    assert lines_of_code(path) == 4
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    package = ["tinygrad_rnn", *path.relative_to(PACKAGE).parts[:-1]]
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base += (node.module or "").split(".") if node.module else []
+            names = [[*base, alias.name] for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        rooms |= {name[1] for name in names if name[0] == "tinygrad_rnn" and len(name) > 1}
+    return rooms
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if f.parent != PACKAGE], ids=lambda f: f.stem)
+def test_a_room_imports_only_from_rooms_above_it(path):
+    room = room_of(path)
+    assert room in ROOMS
+    below = ROOMS[ROOMS.index(room) + 1 :]
+    assert not imported_rooms(path) & set(below)
+
+
+def test_the_check_of_imports_sees_relative_and_absolute_ones():
+    assert {"autograd", "recurrent"} <= imported_rooms(PACKAGE / "nn" / "cells.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda f: f.stem)
+def test_the_global_random_state_of_numpy_is_used_nowhere(path):
+    allowed = {"default_rng", "Generator"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
+            if ast.unparse(node.value) == "np.random":
+                assert node.attr in allowed, f"{path.name}:{node.lineno}"

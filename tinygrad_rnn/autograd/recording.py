@@ -1,0 +1,53 @@
+"""Whether what a thread computes is written on the tape."""
+
+import threading
+from collections.abc import Callable
+from contextlib import ContextDecorator
+from typing import Any, Self
+
+
+class _Mode(threading.local):
+    recording = True
+
+    def __init__(self) -> None:
+        self.before: list[bool] = []
+
+
+mode = _Mode()
+"""Whether this thread records what it computes."""
+
+
+class _Recording(ContextDecorator):
+    on: bool
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        made = super().__new__(cls)
+        return made if function is None else made(function)
+
+    def __enter__(self) -> Self:
+        mode.before.append(mode.recording)
+        mode.recording = self.on
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        mode.recording = mode.before.pop()
+
+
+class no_grad(_Recording):  # noqa: N801 (PyTorch's name)
+    """Computes without recording, in this thread: ``with no_grad(): ...``, or as a decorator.
+
+    Inside it ``w -= lr * w.grad`` changes w in place.
+    """
+
+    on = False
+
+
+class enable_grad(_Recording):  # noqa: N801 (PyTorch's name)
+    """Records again inside a `no_grad`."""
+
+    on = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether this thread records what it computes."""
+    return mode.recording

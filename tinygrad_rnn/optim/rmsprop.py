@@ -1,0 +1,94 @@
+"""RMSprop."""
+
+from math import inf
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..autograd.primitives import Array
+from ..autograd.tensor import Tensor
+from .optimizer import Optimizer, Params, blend
+
+
+class RMSprop(Optimizer):
+    """The gradient over its root mean square of late.
+
+    With g = dL/dp + weight_decay * p (-dL/dp instead of dL/dp with `maximize`)::
+
+        v <- alpha * v + (1 - alpha) * g^2
+        a <- alpha * a + (1 - alpha) * g           with centered: v - a^2, the variance, in place of v
+        b <- momentum * b + g / (sqrt(v) + eps)
+        p <- p - lr * b
+
+    v, a and b start at 0.
+
+    Source: Hinton, "Neural Networks for Machine Learning", lecture 6, 2012; centered: Graves,
+    "Generating Sequences With Recurrent Neural Networks", 2013; PyTorch 2.13, ``torch.optim.RMSprop``.
+
+    >>> w = Tensor(np.array([1.0, 100.0]), requires_grad=True)
+    >>> optimizer = RMSprop([w], lr=0.1, alpha=0.75)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([ 0.8, 99.8])
+    """
+
+    limits: ClassVar[dict[str, float]] = {
+        "lr": inf,
+        "alpha": inf,
+        "eps": inf,
+        "weight_decay": inf,
+        "momentum": inf,
+    }
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "alpha": alpha,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "centered": centered,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def update(self, p: Tensor, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
+        alpha = group["alpha"]
+        if not state:
+            state["step"] = 0
+            state["square_avg"] = np.zeros_like(p.data)
+            if group["momentum"]:
+                state["momentum_buffer"] = np.zeros_like(p.data)
+            if group["centered"]:
+                state["grad_avg"] = np.zeros_like(p.data)
+        state["step"] += 1
+        v = state["square_avg"]
+        scratch = np.empty_like(p.data)
+        blend(v, np.multiply(g, g, out=scratch), alpha, scratch)
+        if group["centered"]:
+            a = state["grad_avg"]
+            blend(a, g, alpha, scratch)
+            v = np.subtract(v, np.multiply(a, a, out=scratch), out=scratch)
+            # Where all gradients have been equal, rounding can make the variance negative.
+            np.maximum(v, 0, out=scratch)
+        size = np.sqrt(v, out=scratch)
+        size += group["eps"]
+        change = np.divide(g, size, out=scratch)
+        if group["momentum"]:
+            b = state["momentum_buffer"]
+            b *= group["momentum"]
+            b += change
+            change = b
+        p -= np.multiply(change, group["lr"], out=scratch)
