@@ -250,7 +250,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 130 if run.stopped else 0
 
 
-# ------------------------------------------------------------------------------------ the command line
+# ------------------------------------------------------------------------------- the command line
 
 
 class Parser(argparse.ArgumentParser):

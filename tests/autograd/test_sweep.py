@@ -167,7 +167,7 @@ CASES = [
     primitive("clone", lambda a: a, *ONE),
     primitive("cast", lambda a: a, *ONE, dtype=np.dtype(np.float64)),
     primitive("reshape", lambda a: np.array([*a.flat]).reshape(3, 2), ((2, 3),), shape=(3, -1)),
-    primitive("reshape", lambda a: a.sum().reshape(1, 1), ((),), ((1,),), shape=(1, 1)),
+    primitive("reshape", lambda a: a.sum().reshape(1, 1), ((1,),), ((),), shape=(1, 1)),
     primitive("permute", lambda a: np.einsum("ijk->kij", a), ((2, 3, 4),), dims=(-1, 0, 1)),
     primitive("expand", lambda a: a * np.ones((2, 3, 4)), ((3, 1),), ((),), shape=(2, 3, 4)),
     primitive("expand", lambda a: a * np.ones((0, 4)), ((1, 4),), ((0, 1),), shape=(0, 4)),

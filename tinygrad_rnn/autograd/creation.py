@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .operations import array_of, sizes_of
+from .operations import array_of, given_sizes
 from .tensor import FLOAT, Tensor
 
 
@@ -44,12 +44,12 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the given size: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-    return Tensor(np.zeros(sizes_of(size), dtype or FLOAT), requires_grad)
+    return Tensor(np.zeros(given_sizes(size), dtype or FLOAT), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the given size."""
-    return Tensor(np.ones(sizes_of(size), dtype or FLOAT), requires_grad)
+    return Tensor(np.ones(given_sizes(size), dtype or FLOAT), requires_grad)
 
 
 def full(
@@ -80,7 +80,7 @@ def arange(
     return Tensor(np.arange(first, last, step).astype(dtype or np.int64), requires_grad)
 
 
-# -------------------------------------------------------------------------------------------- random
+# ----------------------------------------------------------------------------------------- random
 
 
 class Generator:
@@ -134,7 +134,9 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers in [0, 1)."""
-    values = rng_of(generator).random(sizes_of(size), np.float64 if dtype == np.float64 else FLOAT)
+    values = rng_of(generator).random(
+        given_sizes(size), np.float64 if dtype == np.float64 else FLOAT
+    )
     return Tensor(values.astype(dtype or FLOAT), requires_grad)
 
 
@@ -146,7 +148,7 @@ def randn(
 ) -> Tensor:
     """Numbers from the normal distribution of mean 0 and variance 1."""
     wide = np.float64 if dtype == np.float64 else FLOAT
-    values = rng_of(generator).standard_normal(sizes_of(size), wide)
+    values = rng_of(generator).standard_normal(given_sizes(size), wide)
     return Tensor(values.astype(dtype or FLOAT), requires_grad)
 
 

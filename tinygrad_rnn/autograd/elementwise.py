@@ -2,17 +2,19 @@
 
 In a row ``x`` and ``z`` are the inputs (``c`` a condition), ``y`` is the output, and ``g`` is the
 gradient dL/dy that arrives from above; the last columns are dL/dx and dL/dz.  A row is text, so one
-definition serves every reader: NumPy runs it, a compiler can paste it into a loop, the tests check it
-against finite differences, and `markdown` prints it as the table in the README.
+definition serves every reader: NumPy runs it, a compiler can paste it into a loop, the tests check
+it against finite differences, and `markdown` prints it as the table in the README.
 
 Three rules keep a row readable by all of them:
 
-* it uses operators, and functions that mean the same on a number and on an array: no ``if``, no ``and``;
+* it uses operators, and functions that mean the same on a number and on an array: no ``if``, no
+  ``and``;
 * it is stable for every input (``softplus(1e4)`` must not overflow), and lets NaN through;
 * its derivatives are written in ``y`` where that is possible, because what they mention is exactly
   what the tape keeps in memory: tanh keeps its output and not its input, add keeps nothing.
 
-``python -c "from tinygrad_rnn.autograd import elementwise; print(elementwise.markdown())"`` prints it.
+``python -c "from tinygrad_rnn.autograd import elementwise; print(elementwise.markdown())"`` prints
+it.
 """
 
 from collections.abc import Callable
@@ -87,16 +89,17 @@ ROWS = {op.name: op for op in [
     row("tanh",       "x",    "tanh(x)",                     "g * (1 - y * y)"),
     row("sigmoid",    "x",    "0.5 + 0.5 * tanh(0.5 * x)",   "g * y * (1 - y)"),
     row("relu",       "x",    "maximum(x, 0)",               "where(y > 0, g, 0)"),
-    row("leaky_relu", "x",    "where(x > 0, x, slope * x)",  "where(x > 0, g, slope * g)", slope=0.01),
+    row("leaky_relu", "x",    "where(x > 0, x, slope * x)",
+                              "where(x > 0, g, slope * g)", slope=0.01),
     row("elu",        "x",    "where(x > 0, x, alpha * expm1(minimum(x, 0)))",
                               "where(x > 0, g, alpha * g * exp(minimum(x, 0)))", alpha=1.0),
     row("softplus",   "x",    "maximum(x, 0) + log1p(exp(-abs(x)))", "g * sigmoid(x)"),
     row("silu",       "x",    "x * sigmoid(x)",   "g * sigmoid(x) * (1 + x * (1 - sigmoid(x)))"),
-    # Where two are equal each gets half, as in PyTorch: the derivative in any direction is then right on average.
-    row("maximum",    "x z",  "maximum(x, z)",               "where(x == z, 0.5 * g, where(x > z, g, 0))",
-                                                             "where(x == z, 0.5 * g, where(x < z, g, 0))"),
-    row("minimum",    "x z",  "minimum(x, z)",               "where(x == z, 0.5 * g, where(x < z, g, 0))",
-                                                             "where(x == z, 0.5 * g, where(x > z, g, 0))"),
+    # Where two are equal each gets half, as in PyTorch: right on average, whoever moves.
+    row("maximum",    "x z",  "maximum(x, z)",      "where(x == z, 0.5 * g, where(x > z, g, 0))",
+                                                    "where(x == z, 0.5 * g, where(x < z, g, 0))"),
+    row("minimum",    "x z",  "minimum(x, z)",      "where(x == z, 0.5 * g, where(x < z, g, 0))",
+                                                    "where(x == z, 0.5 * g, where(x > z, g, 0))"),
     row("clamp",      "x",    "minimum(maximum(x, low), high)",
                               "where((x >= low) & (x <= high), g, 0)", low=-inf, high=inf),
     row("where",      "c x z", "where(c, x, z)",      "None",  "where(c, g, 0)",  "where(c, 0, g)"),
@@ -114,7 +117,7 @@ def compiled(meanings: dict[str, Any]) -> dict[str, Callable[..., Any]]:
 
     Raises: NameError for a word that means nothing, with the row that says it.
     """
-    scope, ops = dict(meanings), {}
+    scope, ops = dict(meanings), dict[str, Callable[..., Any]]()
     for op in ROWS.values():
         known = {*scope, *ROWS, *op.inputs, *op.constants}
         for text in (op.forward, *op.backward):
@@ -129,7 +132,7 @@ def compiled(meanings: dict[str, Any]) -> dict[str, Callable[..., Any]]:
 
 
 PRIMITIVES = compiled(NUMPY)
-"""Every row as a function from arrays to (array, pullbacks); see `primitives.py` for the protocol."""
+"""Every row as a function from arrays to (array, pullbacks); `primitives` has the protocol."""
 
 
 def markdown() -> str:

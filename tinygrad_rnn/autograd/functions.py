@@ -34,7 +34,7 @@ def function(
         call.__doc__ = f"Elementwise y = {row.forward}; the gradient is {', '.join(row.backward)}."
     elif not method.__doc__:
         call.__doc__ = getattr(getattr(primitives, method.__name__, None), "__doc__", None)
-    return call
+    return call  # type: ignore[return-value]
 
 
 add = function(Tensor.add)

@@ -1,7 +1,7 @@
 """Why anyone should believe the gradients: finite differences in random directions.
 
-For a function f, a direction v of its input and weights u of its outputs, the slope of u . f along v
-is (u . f(x + eps v) - u . f(x - eps v)) / (2 eps), and by the chain rule it is v . gradient.  One
+For a function f, a direction v of its input and weights u of its outputs, the slope of u . f along
+v is (u . f(x + eps v) - u . f(x - eps v)) / (2 eps), and by the chain rule it is v . gradient.  One
 direction tests all elements together, because each has its own random share in v.
 """
 
@@ -28,10 +28,10 @@ def gradcheck(
 ) -> bool:
     """Compares the gradients of ``f(*inputs)`` with central differences; True when they agree.
 
-    `f` returns a Tensor or a sequence of them.  Inputs that require a gradient must be float64; they
-    are changed while f is called, so f may also use them without taking them as arguments (the
-    parameters of a module), and are put back afterwards.  Where f is not smooth (relu at 0, ties) the
-    differences mean nothing: test beside such points.
+    `f` returns a Tensor or a sequence of them.  Inputs that require a gradient must be float64;
+    they are changed while f is called, so f may also use them without taking them as arguments (the
+    parameters of a module), and are put back afterwards.  Where f is not smooth (relu at 0, ties)
+    the differences mean nothing: test beside such points.
 
     Raises: GradcheckError, which names the input and the direction; TypeError for an input that is
     not float64; ValueError when no input requires a gradient.
@@ -82,7 +82,7 @@ def gradgradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-3,
 ) -> bool:
-    """The same for the gradients of f, which are functions of the inputs and of what arrives from above.
+    """The same for the gradients of f, as functions of the inputs and of what arrives from above.
 
     >>> gradgradcheck(lambda x: x.tanh(), Tensor(np.linspace(-1.0, 1.0, 5), requires_grad=True))
     True

@@ -1,7 +1,8 @@
 """Every op as a method of Tensor, with PyTorch's names, argument order and defaults.
 
-A method either runs one row (`rowwise`) or one primitive (`apply`), or says an op in terms of others:
-the mean is a sum and a division.  What is said in terms of others needs no derivative of its own.
+A method either runs one row (`rowwise`) or one primitive (`apply`), or says an op in terms of
+others: the mean is a sum and a division.  What is said in terms of others needs no derivative of
+its own.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import primitives
+from . import primitives as P
 from .primitives import Array, Dims, dims_of
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
 Number = int | float
-MinMax = namedtuple("MinMax", "values indices")  # noqa: PYI024  (max and min over a dim, as in PyTorch)
+MinMax = namedtuple("MinMax", "values indices")  # of max and min over a dim, as in PyTorch
 
 
 class Operations:
@@ -27,16 +28,20 @@ class Operations:
 
     __slots__ = ()
     _array: Array
-    shape: tuple[int, ...]
-    ndim: int
-    dtype: np.dtype[Any]
     apply: Callable[..., Any]  # runs a primitive and records it
     rowwise: Callable[..., Tensor]  # the same for a row of the calculus table
     constant: Callable[[Any], Tensor]  # a tensor that nothing has been recorded about
 
+    # fmt: off
+    @property
+    def shape(self) -> tuple[int, ...]: return self._array.shape
+    @property
+    def dtype(self) -> np.dtype[Any]: return self._array.dtype
+    @property
+    def ndim(self) -> int: return self._array.ndim
+
     # ------------------------------------------------------------------------------- elementwise
 
-    # fmt: off
     def __add__(self, other: Any) -> Tensor: return self.rowwise("add", self, other)
     def __radd__(self, other: Any) -> Tensor: return self.rowwise("add", other, self)
     def __sub__(self, other: Any) -> Tensor: return self.rowwise("sub", self, other)
@@ -46,7 +51,6 @@ class Operations:
     def __truediv__(self, other: Any) -> Tensor: return self.rowwise("div", self, other)
     def __rtruediv__(self, other: Any) -> Tensor: return self.rowwise("div", other, self)
     def __pow__(self, other: Any) -> Tensor: return self.pow(other)
-    def __rpow__(self, other: Any) -> Tensor: return self.constant(np.asarray(other, self.dtype)).pow(self)
     def __neg__(self) -> Tensor: return self.rowwise("neg", self)
     def __abs__(self) -> Tensor: return self.rowwise("abs", self)
     def add(self, other: Any, *, alpha: Number = 1) -> Tensor: return self + _times(other, alpha)
@@ -84,6 +88,9 @@ class Operations:
     def __invert__(self) -> Tensor: return self.constant(~self._array)
     # fmt: on
 
+    def __rpow__(self, base: Any) -> Tensor:
+        return self.constant(np.asarray(base, self.dtype)).pow(self)
+
     def pow(self, exponent: Any) -> Tensor:
         """x ** exponent, a number or a tensor."""
         if isinstance(exponent, Operations | np.ndarray):
@@ -99,7 +106,7 @@ class Operations:
             )
         if min is None and max is None:
             raise ValueError("clamp: at least one of min and max must be given")
-        limits = (np.finfo if self.dtype.kind == "f" else np.iinfo)(self.dtype)  # type: ignore[operator]
+        limits = (np.finfo if self.dtype.kind == "f" else np.iinfo)(self.dtype)
         low, high = limits.min if min is None else min, limits.max if max is None else max
         return self.rowwise("clamp", self, low=low, high=high)
 
@@ -114,43 +121,49 @@ class Operations:
     # ------------------------------------------------------------------- products and reductions
 
     # fmt: off
-    def __matmul__(self, other: Any) -> Tensor: return self.apply(primitives.matmul, self, other)
-    def __rmatmul__(self, other: Any) -> Tensor: return self.apply(primitives.matmul, other, self)
-    def matmul(self, other: Any) -> Tensor: return self.apply(primitives.matmul, self, other)
+    def __matmul__(self, other: Any) -> Tensor: return self.apply(P.matmul, self, other)
+    def __rmatmul__(self, other: Any) -> Tensor: return self.apply(P.matmul, other, self)
+    def matmul(self, other: Any) -> Tensor: return self.apply(P.matmul, self, other)
     def outer(self, vec2: Tensor) -> Tensor: return self.reshape(-1, 1) * vec2.reshape(1, -1)
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any: return _most(self, dim, keepdim, "max")
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any: return _most(self, dim, keepdim, "min")
     # fmt: on
 
+    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
+        """The largest of all; over one dim, values and indices; or of two tensors."""
+        return _most("max", self, dim, keepdim)
+
+    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
+        """The smallest of all; over one dim, values and indices; or of two tensors."""
+        return _most("min", self, dim, keepdim)
+
     def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-        return self.apply(primitives.sum, self.to(dtype), dim=dim, keepdim=keepdim)
+        return self.apply(P.sum, self.to(dtype), dim=dim, keepdim=keepdim)
 
     def prod(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-        return self.apply(primitives.prod, self.to(dtype), dim=dim, keepdim=keepdim)
+        return self.apply(P.prod, self.to(dtype), dim=dim, keepdim=keepdim)
 
     def amax(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return self.apply(primitives.amax, self, dim=dim, keepdim=keepdim)
+        return self.apply(P.amax, self, dim=dim, keepdim=keepdim)
 
     def amin(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return self.apply(primitives.amin, self, dim=dim, keepdim=keepdim)
+        return self.apply(P.amin, self, dim=dim, keepdim=keepdim)
 
     def logsumexp(self, dim: Dims, keepdim: bool = False) -> Tensor:
-        return self.apply(primitives.logsumexp, self, dim=dim, keepdim=keepdim)
+        return self.apply(P.logsumexp, self, dim=dim, keepdim=keepdim)
 
     def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor:
-        return self.apply(primitives.cumsum, self.to(dtype), dim=dim)
+        return self.apply(P.cumsum, self.to(dtype), dim=dim)
 
     def softmax(self, dim: int, dtype: Any = None) -> Tensor:
-        return self.apply(primitives.softmax, self.to(dtype), dim=dim)
+        return self.apply(P.softmax, self.to(dtype), dim=dim)
 
     def log_softmax(self, dim: int, dtype: Any = None) -> Tensor:
-        return self.apply(primitives.log_softmax, self.to(dtype), dim=dim)
+        return self.apply(P.log_softmax, self.to(dtype), dim=dim)
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        return self.constant(self._array.argmax(dim, keepdims=keepdim))
+        return self.constant(np.argmax(self._array, dim, keepdims=keepdim))
 
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        return self.constant(self._array.argmin(dim, keepdims=keepdim))
+        return self.constant(np.argmin(self._array, dim, keepdims=keepdim))
 
     def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         return self.constant(self._array.all(dims_of(dim, self.ndim), keepdims=keepdim))
@@ -184,33 +197,37 @@ class Operations:
         constant = var == 0
         return var.masked_fill(constant, 1.0).sqrt().masked_fill(constant, 0.0)
 
-    # -------------------------------------------------------------------------------------- shapes
+    # ------------------------------------------------------------------------------------- shapes
 
     # fmt: off
     def float(self) -> Tensor: return self.to(np.float32)
     def double(self) -> Tensor: return self.to(np.float64)
     def long(self) -> Tensor: return self.to(np.int64)
-    def clone(self) -> Tensor: return self.apply(primitives.clone, self)
-    def reshape(self, *shape: Any) -> Tensor: return self.apply(primitives.reshape, self, shape=sizes_of(shape))
-    def permute(self, *dims: Any) -> Tensor: return self.apply(primitives.permute, self, dims=sizes_of(dims))
-    def flip(self, *dims: Any) -> Tensor: return self.apply(primitives.flip, self, dims=sizes_of(dims))
-    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]: return self.apply(primitives.unbind, self, dim=dim)
+    def clone(self) -> Tensor: return self.apply(P.clone, self)
+    def flip(self, *dims: Any) -> Tensor: return self.apply(P.flip, self, dims=given_sizes(dims))
+    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]: return self.apply(P.unbind, self, dim=dim)
     # fmt: on
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return self.apply(P.reshape, self, shape=given_sizes(shape))
+
+    def permute(self, *dims: Any) -> Tensor:
+        return self.apply(P.permute, self, dims=given_sizes(dims))
 
     def to(self, dtype: Any) -> Tensor:
         """In another dtype (None: as it is); self when there is nothing to do."""
         if dtype is None or self.dtype == dtype:
-            return self
-        return self.apply(primitives.cast, self, dtype=np.dtype(dtype))
+            return self  # type: ignore[return-value]
+        return self.apply(P.cast, self, dtype=np.dtype(dtype))
 
     def view(self, *shape: Any) -> Tensor:
         """`reshape` that never copies.  Raises: RuntimeError where it would have to."""
         try:
-            np.reshape(self._array, sizes_of(shape), copy=False)
+            np.reshape(self._array, given_sizes(shape), copy=False)
         except ValueError as error:
             raise RuntimeError(
                 f"view size is not compatible with input tensor's size and stride: {self.shape} as "
-                f"{sizes_of(shape)} ({error}). Use .reshape(...) instead."
+                f"{given_sizes(shape)} ({error}). Use .reshape(...) instead."
             ) from None
         return self.reshape(*shape)
 
@@ -240,15 +257,15 @@ class Operations:
 
     def expand(self, *sizes: Any) -> Tensor:
         """Broadcast to `sizes`, without a copy; -1 keeps a size."""
-        wanted = sizes_of(sizes)
+        wanted = given_sizes(sizes)
         extra = len(wanted) - self.ndim
         shape = [
             self.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted)
         ]
-        return self.apply(primitives.expand, self, shape=tuple(shape))
+        return self.apply(P.expand, self, shape=tuple(shape))
 
     def split(self, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-        """Cut along `dim`: into pieces of one size (the last may be smaller), or of the sizes given."""
+        """Cut along `dim`: into pieces of one size (the last may be smaller), or of given sizes."""
         whole = self.shape[dim]
         if isinstance(split_size, int):
             if split_size <= 0:
@@ -260,10 +277,10 @@ class Operations:
             sizes = list(split_size)
             if sum(sizes) != whole:
                 raise RuntimeError(
-                    f"split_with_sizes expects sizes that sum exactly to {whole} (the size of dim {dim} of "
-                    f"{self.shape}), got {sizes}, which sum to {sum(sizes)}"
+                    f"split_with_sizes expects sizes that sum exactly to {whole} (the size of dim "
+                    f"{dim} of {self.shape}), got {sizes}, which sum to {sum(sizes)}"
                 )
-        return self.apply(primitives.split, self, sizes=sizes, dim=dim)
+        return self.apply(P.split, self, sizes=sizes, dim=dim)
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         """Cut along `dim` into at most `chunks` pieces of equal size (the last may be smaller)."""
@@ -271,11 +288,11 @@ class Operations:
             raise RuntimeError(f"chunk expects chunks to be greater than 0, got {chunks}")
         return self.split(max(1, -(-self.shape[dim] // chunks)), dim)
 
-    # ------------------------------------------------------------------------------------ indexing
+    # ----------------------------------------------------------------------------------- indexing
 
     def __getitem__(self, key: Any) -> Tensor:
         """``x[key]`` with NumPy's rules.  To use every step of a sequence, `unbind` it instead."""
-        return self.apply(primitives.index, self, key=key_of(key))
+        return self.apply(P.index, self, key=key_of(key))
 
     def gather(self, dim: int, index: Any) -> Tensor:
         """out[i][j] = self[i][index[i][j]] for dim 1; `index` has as many dims as self."""
@@ -285,20 +302,19 @@ class Operations:
                 f"gather: index has shape {ids.shape}; expected {self.ndim} dims like {self.shape}"
             )
         grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in ids.shape)])
-        return self.apply(primitives.index, self, key=(*grid[:dim], ids, *grid[dim + 1 :]))
+        return self.apply(P.index, self, key=(*grid[:dim], ids, *grid[dim + 1 :]))
 
     def index_select(self, dim: int, index: Any) -> Tensor:
         """The slices along `dim` that `index` (1-D, integers) names."""
         before = (slice(None),) * dims_of((dim,), self.ndim)[0]
-        return self.apply(primitives.index, self, key=(*before, ids_of(index).reshape(-1)))
+        return self.apply(P.index, self, key=(*before, ids_of(index).reshape(-1)))
 
 
-def _most(x: Any, dim: Any, keepdim: bool, which: str) -> Any:
-    """max and min: of everything; over one dim, values and indices; of two tensors."""
+def _most(which: str, x: Any, dim: Any, keepdim: bool) -> Any:
     if isinstance(dim, Operations):
         return x.rowwise(which + "imum", x, dim)
     if dim is None:
-        return x.apply(getattr(primitives, "a" + which), x)
+        return x.apply(getattr(P, "a" + which), x)
     indices = getattr(x, "arg" + which)(dim, True)
     values = x.gather(dim, indices)
     return MinMax(*((values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))))
@@ -326,7 +342,7 @@ def array_of(x: Any) -> Any:
     return x._array if isinstance(x, Operations) else x
 
 
-def sizes_of(given: tuple[Any, ...]) -> tuple[int, ...]:
+def given_sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
     return tuple(given[0]) if len(given) == 1 and isinstance(given[0], tuple | list) else given
 

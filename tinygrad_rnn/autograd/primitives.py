@@ -1,9 +1,9 @@
 """Ops that are not elementwise, each beside its pullback.
 
-A primitive is a function from arrays to ``(array, pullback)``, or to ``(list of arrays, pullback)``.
-The pullback turns g = dL/d(output) (one g for each output) into the gradients of the inputs.  It is a
-closure: the arrays that it mentions are exactly those that the tape keeps in memory.  It comes in two
-forms; the second lets the tape drop, and never call, what nobody wants:
+A primitive is a function from arrays to ``(array, pullback)``, or to ``(list of arrays,
+pullback)``.  The pullback turns g = dL/d(output) (one g for each output) into the gradients of the
+inputs.  It is a closure: the arrays that it mentions are exactly those that the tape keeps in
+memory.  It comes in two forms; the second lets the tape drop, and never call, what nobody wants:
 
 * one function that gives the gradients of all inputs together (concat, stack, split);
 * a tuple with one function for each input (matmul), None where an input has no gradient.
@@ -42,7 +42,7 @@ def exp(x: Any) -> Any:
     return x.exp() if hasattr(x, "exp") else np.exp(x)
 
 
-# ------------------------------------------------------------------------------------------ products
+# --------------------------------------------------------------------------------------- products
 
 
 def matmul(a: Array, b: Array) -> tuple[Array, Pullback]:
@@ -74,7 +74,7 @@ def rows(a: Any) -> Any:
 
 
 def product(left: Any, right: Any) -> Any:
-    """left.T @ right over all rows of both, the gradient of a weight: of arrays, not multiplied yet."""
+    """left.T @ right over all rows, the gradient of a weight: of arrays, not multiplied yet."""
     if isinstance(left, np.ndarray):
         return Product(rows(left), rows(right))
     return rows(left).mT @ rows(right)
@@ -124,7 +124,7 @@ def settled(g: Any) -> Any:
     return g.value() if type(g) is Product else g
 
 
-# ---------------------------------------------------------------------------------------- reductions
+# ------------------------------------------------------------------------------------- reductions
 
 
 def dims_of(dim: Dims, ndim: int) -> tuple[int, ...]:
@@ -185,7 +185,7 @@ def _without(shape: Shape, dims: tuple[int, ...]) -> Shape:
 
 
 def prod(a: Array, dim: Dims = None, keepdim: bool = False) -> tuple[Array, Pullback]:
-    """The product over `dim`.  Each factor's derivative is the product of the others: right at zeros."""
+    """The product over `dim`; a factor's derivative is the product of the others, also at 0."""
     dims, kept = dims_of(dim, a.ndim), reduced(a.shape, dim)
 
     def others() -> Array:
@@ -237,7 +237,7 @@ def log_softmax(a: Array, dim: int) -> tuple[Array, Pullback]:
     return y, (lambda g: g - exp(y) * g.sum(dim).reshape(kept),)
 
 
-# -------------------------------------------------------------------------------------------- shapes
+# ----------------------------------------------------------------------------------------- shapes
 
 
 def clone(a: Array) -> tuple[Array, Pullback]:
@@ -269,7 +269,7 @@ def expand(a: Array, shape: Shape) -> tuple[Array, Pullback]:
 
 def flip(a: Array, dims: Sequence[int]) -> tuple[Array, Pullback]:
     """The order reversed along `dims`."""
-    return np.flip(a, dims), (lambda g: run(flip, g, dims=dims),)
+    return np.flip(a, tuple(dims)), (lambda g: run(flip, g, dims=dims),)
 
 
 def pad(a: Array, widths: Sequence[tuple[int, int]], value: float) -> tuple[Array, Pullback]:
@@ -278,7 +278,7 @@ def pad(a: Array, widths: Sequence[tuple[int, int]], value: float) -> tuple[Arra
     return np.pad(a, widths, constant_values=value), (lambda g: g[inner],)
 
 
-# ---------------------------------------------------------------------------------- joining, cutting
+# ------------------------------------------------------------------------------- joining, cutting
 
 
 def concat(*parts: Array, dim: int) -> tuple[Array, Pullback]:
@@ -302,17 +302,17 @@ def stack(*parts: Array, dim: int) -> tuple[Array, Pullback]:
 def unbind(a: Array, dim: int) -> tuple[list[Array], Pullback]:
     """Cut into every slice along `dim`, which is gone (views of `a`).
 
-    The gradient is one stack.  To index ``a[t]`` for every t instead would make each step's gradient
-    an array of the size of all of `a`: quadratic in the number of steps.
+    The gradient is one stack.  To index ``a[t]`` for every t instead would make each step's
+    gradient an array of the size of all of `a`: quadratic in the number of steps.
     """
     return list(np.moveaxis(a, dim, 0)), lambda *gs: (run(stack, *gs, dim=dim),)
 
 
-# ------------------------------------------------------------------------------------------ indexing
+# --------------------------------------------------------------------------------------- indexing
 
 
 def index(a: Array, key: tuple[Any, ...]) -> tuple[Array, Pullback]:
-    """``a[key]`` with NumPy's rules: integers, slices, None, Ellipsis, integer arrays, boolean masks."""
+    """``a[key]`` as in NumPy: integers, slices, None, Ellipsis, integer arrays, boolean masks."""
     shape = a.shape
     return a[key], (lambda g: run(put, g, shape=shape, key=key),)
 
@@ -331,7 +331,7 @@ def put(g: Array, shape: Shape, key: tuple[Any, ...]) -> tuple[Array, Pullback]:
 
 
 def _add_rows(whole: Array, ids: Array, g: Array) -> None:
-    """``whole[ids] += g``, repeated ids added up: sorted first, many times faster than np.add.at."""
+    """``whole[ids] += g``, repeated ids added up; sorting them is far faster than np.add.at."""
     if not ids.size:
         return
     ids = ids.reshape(-1) % len(whole)

@@ -37,7 +37,8 @@ class Node:
     pullback mentions: all others can be freed as soon as the user lets go of them.
     """
 
-    __slots__ = tuple("__weakref__ age edges inputs op options outputs pullback retained".split())
+    __slots__ = ("__weakref__", "age", "edges", "inputs", "op",
+                 "options", "outputs", "pullback", "retained")  # fmt: skip
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class Node:
         values, which no line of the tape says how to differentiate.
         """
         names = self.op.__code__.co_varnames
-        places = [*zip(self.inputs, names, self.edges)]  # *parts have no names, and are not kept
+        places = [*zip(self.inputs, names, self.edges, strict=False)]
         for i, (_, shape, dtype, array) in enumerate(self.outputs):
             places.append((array, "", ((self, i), shape, dtype)))
 
@@ -180,7 +181,8 @@ def walk(
 
     `starts` are pairs (edge, gradient).  When the walk is over, `found` holds the gradient of every
     leaf it came to, or of just the `wanted` keys.  What has been passed is freed, unless `keep`.
-    With `on_tensors` (see `Node.pullback_on`) gradients are Tensors and the walk itself is recorded.
+    With `on_tensors` (see `Node.pullback_on`) gradients are Tensors and the walk itself is
+    recorded.
     """
     pending: dict[Key, Any] = {}
     owned: set[Key] = set()  # sums made here; others may be shared: add gives one g to two parents
@@ -230,14 +232,14 @@ def walk(
         pull = node.pullback if on_tensors is None else node.pullback_on(*on_tensors)
         edges = node.edges
         if useful is not None:
-            edges = [edge if edge and edge[0] in useful else None for edge in edges]
+            edges = [e if e and e[0] in useful else None for e in edges]
         if type(pull) is tuple:
             leaving = [p(*arriving) if e and p else None for p, e in zip(pull, edges, strict=True)]
         else:
             leaving = pull(*arriving) if any(edges) else [None] * len(edges)
-        for edge, g in zip(edges, leaving, strict=True):
-            if edge is not None and g is not None:
-                give(edge, g)
+        for place, g in zip(edges, leaving, strict=True):
+            if place is not None and g is not None:
+                give(place, g)
         yield node, arriving, leaving
         if not keep:
             node.pullback, node.edges, node.inputs = None, [], ()

@@ -19,7 +19,8 @@ from .recording import enable_grad, mode
 from .tape import Edge, Key, Node, changed, walk
 
 ROW = elementwise.PRIMITIVES
-KEEP_INTEGERS = frozenset("add sub mul neg pow power abs square relu maximum minimum clamp".split())
+KEEP_INTEGERS = {"add", "sub", "mul", "neg", "pow", "power", "abs", "square", "relu"}
+KEEP_INTEGERS |= {"maximum", "minimum", "clamp"}
 FLOAT = np.dtype(np.float32)  # the default dtype
 _NUMBERS = (float, int, bool)
 
@@ -96,19 +97,13 @@ class Tensor(Operations):
 
     # fmt: off
     @property
-    def shape(self) -> tuple[int, ...]: return self._array.shape
-    @property
-    def dtype(self) -> np.dtype[Any]: return self._array.dtype
-    @property
-    def ndim(self) -> int: return self._array.ndim
-    @property
     def is_leaf(self) -> bool: return self._edge is None
     @property
     def grad_fn(self) -> Node | None: return None if self._edge is None else self._edge[0][0]
 
     def dim(self) -> int: return self.ndim
     def numel(self) -> int: return self._array.size
-    def size(self, dim: int | None = None) -> Any: return self.shape if dim is None else self.shape[dim]
+    def size(self, dim: Any = None) -> Any: return self.shape if dim is None else self.shape[dim]
     def tolist(self) -> Any: return self._array.tolist()
     def __len__(self) -> int: return len(self._array)
     def __bool__(self) -> bool: return bool(self.item())
@@ -147,7 +142,7 @@ class Tensor(Operations):
         """The array, shared.  Raises: RuntimeError when this tensor requires a gradient."""
         if self.requires_grad:
             raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead"
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy()"
             )
         return self._array
 
@@ -190,8 +185,8 @@ class Tensor(Operations):
         `gradient` is dL/d(this), needed where this is not a scalar.  The tape is freed on the way
         unless `retain_graph`; with `create_graph` the gradients are on the tape themselves.
 
-        Raises: RuntimeError when this needs no gradient, is not a scalar, was walked back already, or
-        when a value that is needed has been changed since.
+        Raises: RuntimeError when this needs no gradient, is not a scalar, was walked back already,
+        or when a value that is needed has been changed since.
         """
         found = _backward([self], [gradient], None, retain_graph or create_graph, create_graph)
         for (leaf, _), g in found.items():
@@ -226,15 +221,15 @@ class Tensor(Operations):
         ):
             raise RuntimeError(
                 f"{what} in place: a leaf Variable that requires grad is being used in an in-place "
-                "operation, or a value that was computed from one. Write x = x + y for a new tensor, "
-                "or do it inside `with tinygrad_rnn.no_grad():`, which records nothing"
+                "operation, or a value computed from one. Write x = x + y for a new tensor, or do "
+                "it inside `with tinygrad_rnn.no_grad():`, which records nothing"
             )
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if mode.recording:
             raise RuntimeError(
-                "x[i] = v is an in-place operation, which is not recorded. Use where(mask, v, x) or "
-                "cat for a new tensor, or do it inside `with tinygrad_rnn.no_grad():`"
+                "x[i] = v is an in-place operation, which is not recorded. Use where(mask, v, x) "
+                "or cat for a new tensor, or do it inside `with tinygrad_rnn.no_grad():`"
             )
         self._array[key_of(key)] = array_of(value)
         changed(self._array)
@@ -334,7 +329,7 @@ def _promoted(name: str, inputs: Sequence[Any]) -> Sequence[Any]:
     return [x if type(x) in _NUMBERS else next(rest).to(dtype) for x in operands]
 
 
-# --------------------------------------------------------------------------------- backward and grad
+# ------------------------------------------------------------------------------ backward and grad
 
 
 def grad(
@@ -369,8 +364,9 @@ def grad(
     for i, key in enumerate(keys):
         if key not in found and not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph: input "
-                f"{i}, shape {wrt[i].shape}. Set allow_unused=True if this is the desired behavior."
+                "One of the differentiated Tensors appears to not have been used in the graph: "
+                f"input {i}, shape {wrt[i].shape}. "
+                "Set allow_unused=True if this is the desired behavior."
             )
     results = [found.get(key) for key in keys]
     return tuple(g if g is None or isinstance(g, Tensor) else Tensor(np.array(g)) for g in results)
@@ -410,8 +406,8 @@ def _seed(end: Tensor, gradient: Any) -> Tensor:
     """The gradient that a walk starts with."""
     if not end.requires_grad:
         raise RuntimeError(
-            "element 0 of tensors does not require grad and does not have a grad_fn: nothing that went "
-            "into it has requires_grad=True, or it was computed inside no_grad()"
+            "element 0 of tensors does not require grad and does not have a grad_fn: nothing that "
+            "went into it has requires_grad=True, or it was computed inside no_grad()"
         )
     if gradient is None:
         if end.numel() != 1:

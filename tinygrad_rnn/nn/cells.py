@@ -51,7 +51,8 @@ class RNNCell(Cell):
 
     ``linear`` holds W (H, H + I) and b: the columns of h come first.  `nonlinearity` is "tanh",
     "relu", "sigmoid" or any function of a tensor.
-    Source: Elman 1990; lecture L1 writes sigmoid for tanh.  PyTorch has two biases, which add up to b.
+    Source: Elman 1990; lecture L1 writes sigmoid for tanh.  PyTorch has two biases, which add up
+    to b.
     """
 
     def __init__(
@@ -70,19 +71,27 @@ class RNNCell(Cell):
         self.nonlinearity = nonlinearity
         self.linear = Linear(hidden_size + input_size, hidden_size, bias)
 
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        """The nonlinearity as a function."""
+        f = self.nonlinearity
+        return NONLINEARITIES[f] if isinstance(f, str) else f
+
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        f = NONLINEARITIES.get(self.nonlinearity, self.nonlinearity)  # type: ignore[call-overload]
-        h = f(self.linear(concat([h, x], dim=-1)))
+        h = self.activation(self.linear(concat([h, x], dim=-1)))
         return h, h
 
 
 class LSTMCell(Cell):
     """The long short-term memory: a state c that is only ever scaled and added to.
 
-    i, f, g, o = W [h, x] + b;  c' = sigmoid(f) * c + sigmoid(i) * tanh(g);  h' = sigmoid(o) * tanh(c').
+    i, f, g, o = W [h, x] + b
+    c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    h' = sigmoid(o) * tanh(c')
 
-    ``gates`` holds W (4 H, H + I), its rows in the order i, f, g, o, the columns of h first; the state
-    is (h, c).  The bias of the forget gate starts at `forget_bias`, so that a new cell remembers.
+    ``gates`` holds W (4 H, H + I), its rows in the order i, f, g, o, the columns of h first; the
+    state is (h, c).  The bias of the forget gate starts at `forget_bias`, so that a new cell
+    remembers.
     Source: Hochreiter and Schmidhuber 1997, Gers et al. 2000 (the forget gate), Jozefowicz et al.
     2015 (its bias).  PyTorch has two biases, which add up to b, and no forget_bias.
     """
@@ -110,12 +119,16 @@ class LSTMCell(Cell):
 class GRUCell(Cell):
     """The gated recurrent unit: h' = (1 - z) * h + z * n.
 
-    r, z = sigmoid(W [h, x] + b);  n = tanh(V [r * h, x] + d).  ``gates`` holds W (2 H, H + I), rows in
-    the order r, z; ``candidate`` holds V (H, H + I).  With ``reset_after=True`` the reset comes after
-    the product, n = tanh(V_x x + d_x + r * (V_h h + d_h)), with ``candidate_x`` and ``candidate_h``.
+    r, z = sigmoid(W [h, x] + b)
+    n = tanh(V [r * h, x] + d)
 
-    Source: Cho et al. 2014, and lectures L2 and L4, whose sign of z this is: PyTorch's z is 1 - z, and
-    its r comes after.  The sign converts (negate the z rows of W and b); the position of r does not.
+    ``gates`` holds W (2 H, H + I), its rows in the order r, z; ``candidate`` holds V (H, H + I).
+    With ``reset_after=True`` the reset comes after the product,
+    n = tanh(V_x x + d_x + r * (V_h h + d_h)), with ``candidate_x`` and ``candidate_h`` instead.
+
+    Source: Cho et al. 2014; the sign of z is that of lectures L2 and L4.  PyTorch's z is our 1 - z,
+    and its r comes after.  The sign converts (negate the z rows of W and b); the position of r does
+    not.
     """
 
     def __init__(

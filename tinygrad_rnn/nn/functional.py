@@ -44,7 +44,7 @@ __all__ = [
     "tanh",
 ]
 
-# --------------------------------------------------------------------------------------- activations
+# ------------------------------------------------------------------------------------ activations
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -107,7 +107,7 @@ def _never_in_place(name: str, inplace: bool) -> None:
         raise NotImplementedError(f"{name}: inplace=True is not supported; use the result")
 
 
-# ------------------------------------------------------------------------------------ with weights
+# ----------------------------------------------------------------------------------- with weights
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -204,7 +204,7 @@ def dropout(
     return input * Tensor(kept.astype(input.dtype) / max(1 - p, 1e-30))
 
 
-# --------------------------------------------------------------------------------------------- shapes
+# ----------------------------------------------------------------------------------------- shapes
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
@@ -229,7 +229,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
 def pad(
     input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Tensor:
-    """`value` (0) put around the last dims: `pad` is (left, right) of the last, then of the one before.
+    """`value` (0) put around the last dims: `pad` is (left, right) of the last dim, then the next.
 
     Raises: NotImplementedError for other modes than "constant", and for negative widths.
     """

@@ -1,15 +1,14 @@
 """How parameters start.  Every function fills the tensor in place and returns it.
 
-A weight (O, I) maps I features to O; behind these dims a convolution has those of its kernel.  A value
-of the output is a sum of fan_in = I * kernel products, and a gradient of the input one of fan_out =
-O * kernel.  Where weights have the variance 1 / fan, values keep their size on the way (Xavier: as far
-as possible in both directions; Kaiming: in one, with `gain` making up for what the nonlinearity takes).
+A weight (O, I) maps I features to O; a convolution has the dims of its kernel behind these.  Each
+value of the output sums fan_in = I * kernel products, and each gradient of the input fan_out = O *
+kernel.  With weights of variance 1 / fan, values keep their size on the way.  Xavier stands between
+the two directions; Kaiming chooses one, and a gain makes up for what the nonlinearity takes away.
 
-Random ones draw from `generator`, or from the default one that `manual_seed` sets.  They draw in
-float64, so a seed gives the same start in every dtype.
+The random ones draw from `generator`, or from the default one that `manual_seed` sets; always in
+float64, so that a seed gives the same start in every dtype.
 """
 
-from collections.abc import Callable
 from math import prod, sqrt
 from typing import Any
 
@@ -54,7 +53,7 @@ def ones_(tensor: Tensor) -> Tensor:
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix; where it is not square, as many ones on the diagonal as there is room for.
+    """The identity matrix, which need not be square.
 
     A plain RNN with relu whose W_hh starts here remembers its state unchanged.
     Source: Le, Jaitly, Hinton (2015), "A simple way to initialize recurrent networks of rectified
@@ -64,7 +63,8 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if tensor.ndim != 2:
         raise ValueError(f"eye_ expects a tensor of 2 dims, got shape {tensor.shape}")
-    return _fill(tensor, np.eye(*tensor.shape))
+    rows, columns = tensor.shape
+    return _fill(tensor, np.eye(rows, columns))
 
 
 def xavier_uniform_(
@@ -114,11 +114,11 @@ def kaiming_normal_(
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """`gain` times a random matrix with orthonormal rows or columns, whichever are fewer.
 
-    All dims but the first count as columns.  Every such matrix is equally likely.  A square one keeps
-    the length of every vector, through any number of time steps.
-    Source: Saxe, McClelland, Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning in
-    deep linear neural networks"; Mezzadri (2007), "How to generate random matrices from the classical
-    compact groups", for the signs.
+    All dims but the first count as columns, and every such matrix is equally likely.  A square one
+    keeps the length of every vector, through any number of time steps.
+    Source: Saxe, McClelland, Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning
+    in deep linear neural networks"; for the signs Mezzadri (2007), "How to generate random matrices
+    from the classical compact groups".
 
     Raises: ValueError for a tensor with fewer than two dims.
     """
@@ -132,7 +132,6 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     return _fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
-_LEAKY: Callable[[float], float] = lambda slope: sqrt(2 / (1 + slope**2))
 _CONVOLUTIONS = [f"conv{transposed}{n}d" for transposed in ("", "_transpose") for n in (1, 2, 3)]
 _GAINS = dict.fromkeys(["linear", "sigmoid", *_CONVOLUTIONS], 1.0) | {
     "tanh": 5 / 3,
@@ -142,7 +141,7 @@ _GAINS = dict.fromkeys(["linear", "sigmoid", *_CONVOLUTIONS], 1.0) | {
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor for weights before a nonlinearity: 5/3 for tanh, sqrt(2) for relu, 1 for linear, ...
+    """The factor for weights before a nonlinearity: 5/3 for tanh, sqrt(2) for relu, 1 for linear.
 
     `param` is the slope of "leaky_relu" (None: 0.01), whose gain is sqrt(2 / (1 + slope²)).
 

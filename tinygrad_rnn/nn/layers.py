@@ -17,13 +17,13 @@ class Recurrent(Module):
     """Any cell over time, or a stack of cells: ``Recurrent(cell)``, ``Recurrent([cell, cell])``.
 
     A cell is a Module called as ``output, state = cell(x, state)``, with ``initial_state(B)``.  The
-    outputs of each layer are the inputs of the next, with dropout between them; the sizes may differ.
-    With ``bidirectional=True`` the list holds two cells for each layer, one that reads forwards and
-    one that reads backwards; their outputs stand side by side.  ``cells`` is the flat list: the index
-    is layer * directions + direction.
+    outputs of each layer are the inputs of the next, with dropout between them; the sizes may
+    differ.  With ``bidirectional=True`` the list holds two cells for each layer, one that reads
+    forwards and one that reads backwards; their outputs stand side by side.  ``cells`` is the flat
+    list: the index is layer * directions + direction.
 
-    Called with x, the state (of the one cell; or a sequence with that of every cell; None: zeros) and
-    `lengths` (see `unroll`).  Returns the outputs and the last state, in the same form.
+    Called with x, the state (of the one cell; or a sequence with that of every cell; None: zeros)
+    and `lengths` (see `unroll`).  Returns the outputs and the last state, in the same form.
 
     Shapes: x (T, B, I), or (B, T, I) with ``batch_first=True``, or (T, I) without a batch; outputs
     alike, with H (of the last layer; twice that in two directions) in place of I.
@@ -37,7 +37,7 @@ class Recurrent(Module):
         bidirectional: bool = False,
     ) -> None:
         self.single = isinstance(cells, Module) and not isinstance(cells, ModuleList)
-        self.cells = ModuleList([cells] if self.single else cells)  # type: ignore[list-item, arg-type]
+        self.cells = ModuleList([cells] if self.single else cells)  # type: ignore[list-item]
         self.directions = 2 if bidirectional else 1
         if not len(self.cells) or len(self.cells) % self.directions:
             raise ValueError(
@@ -54,7 +54,7 @@ class Recurrent(Module):
             states = [state] if self.single else state
             if len(states) != len(self.cells):
                 raise ValueError(
-                    f"Recurrent: expected a state for each of {len(self.cells)} cells, got {len(states)}"
+                    f"Recurrent: expected {len(self.cells)} states, one a cell, got {len(states)}"
                 )
             if not batched:
                 states = [map_state(lambda s: s.unsqueeze(0), s) for s in states]
@@ -104,7 +104,7 @@ class Recurrent(Module):
 
 
 def backwards(xs: Tensor, lengths: Any = None) -> Tensor:
-    """(T, B, ...) with time reversed; with `lengths`, each sequence within its own, padding in place."""
+    """(T, B, ...) with time reversed; with `lengths`, of each sequence alone, padding in place."""
     if lengths is None:
         return xs.flip(0)
     T, B = xs.shape[:2]
@@ -197,8 +197,8 @@ class Stacked(Recurrent):
 class RNN(Stacked):
     """`RNNCell` over time: ``output, h_n = rnn(x, h_0)``.
 
-    Source: torch.nn.RNN, but with one bias for each cell, "sigmoid" or a function as `nonlinearity`,
-    and `lengths`.  Shapes: see `Stacked`.
+    Source: torch.nn.RNN, but with one bias for each cell, "sigmoid" or a function as
+    `nonlinearity`, and `lengths`.  Shapes: see `Stacked`.
     """
 
     def __init__(
@@ -221,8 +221,8 @@ class RNN(Stacked):
 class LSTM(Stacked):
     """`LSTMCell` over time: ``output, (h_n, c_n) = lstm(x, (h_0, c_0))``.
 
-    Source: torch.nn.LSTM without proj_size, but with one bias for each cell, whose forget part starts
-    at 1, and `lengths`.  Shapes: see `Stacked`.
+    Source: torch.nn.LSTM without proj_size, but with one bias for each cell, whose forget part
+    starts at 1, and `lengths`.  Shapes: see `Stacked`.
     """
 
     def __init__(

@@ -28,8 +28,8 @@ def cross_entropy(
     (1 - s) target + s / C.  Ids equal to `ignore_index` count nothing.
 
     Shapes: input (C,), (N, C) or (N, C, ...) of logits; ids () or (N,) or (N, ...); weight (C,).
-    Source: as PyTorch's.  Raises: ValueError for shapes that do not fit; IndexError for an id that is
-    no class.
+    Source: as PyTorch's.  Raises: ValueError for shapes that do not fit; IndexError for an id that
+    is no class.
     """
     _no_old_arguments("cross_entropy", size_average, reduce)
     dim = 0 if input.ndim == 1 else 1
@@ -75,7 +75,7 @@ def _soft_cross_entropy(
 ) -> Tensor:
     if np.shape(array_of(target)) != logs.shape:
         raise ValueError(
-            f"cross_entropy: a target of floats is a distribution and needs the shape of the input, "
+            "cross_entropy: a target of floats is a distribution and needs the shape of the input, "
             f"{logs.shape}; got {np.shape(array_of(target))}. Class ids must be integers"
         )
     classes = logs.shape[dim]
@@ -173,7 +173,7 @@ def binary_cross_entropy_with_logits(
     return _reduced(losses, reduction, losses.numel())
 
 
-# ----------------------------------------------------------------------------------- what all share
+# --------------------------------------------------------------------------------- what all share
 
 
 def _reduced(losses: Tensor, reduction: str, total: float) -> Tensor:

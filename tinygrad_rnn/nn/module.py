@@ -30,7 +30,7 @@ class Parameter(Tensor):
 
 
 class Module:
-    """What has parameters and a `forward`: assign Parameters and Modules to attributes, that is all.
+    """What has parameters and a `forward`: assign Parameters and Modules to attributes.
 
     >>> class Affine(Module):
     ...     def __init__(self):

@@ -23,9 +23,8 @@ class Linear(Module):
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         self.in_features, self.out_features = in_features, out_features
         bound = in_features**-0.5 if in_features else 0.0
-        uniform = lambda *shape: rng_of(None).uniform(-bound, bound, shape).astype(FLOAT)
-        self.weight = Parameter(uniform(out_features, in_features))
-        self.bias = Parameter(uniform(out_features)) if bias else None
+        self.weight = _uniform(bound, out_features, in_features)
+        self.bias = _uniform(bound, out_features) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
@@ -36,11 +35,15 @@ class Linear(Module):
         )
 
 
+def _uniform(bound: float, *size: int) -> Parameter:
+    return Parameter(rng_of(None).uniform(-bound, bound, size).astype(FLOAT))
+
+
 class Embedding(Module):
     """A learnt vector for each id, from the normal distribution at first.
 
-    Shapes: ids (...) -> (..., embedding_dim); ``weight`` (num_embeddings, embedding_dim).  The vector
-    of `padding_idx` is zero and stays so.
+    Shapes: ids (...) -> (..., embedding_dim); ``weight`` (num_embeddings, embedding_dim).  The
+    vector of `padding_idx` is zero and stays so.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class Embedding(Module):
 
 
 class LayerNorm(Module):
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last dims; see `functional.layer_norm`."""
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last dims: `functional.layer_norm`."""
 
     def __init__(
         self,
@@ -69,8 +72,8 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
-        single = isinstance(normalized_shape, int)
-        self.normalized_shape = (normalized_shape,) if single else tuple(normalized_shape)
+        size = normalized_shape
+        self.normalized_shape = (size,) if isinstance(size, int) else tuple(size)
         self.eps = eps
         self.weight = (
             Parameter(np.ones(self.normalized_shape, FLOAT)) if elementwise_affine else None
@@ -100,7 +103,7 @@ class Dropout(Module):
         return f"p={self.p}"
 
 
-# --------------------------------------------------------------------------------------- activations
+# ------------------------------------------------------------------------------------ activations
 
 
 class Function(Module):
@@ -193,7 +196,7 @@ class LogSoftmax(Function):
         super().__init__(dim=dim)
 
 
-# -------------------------------------------------------------------------------------------- losses
+# ----------------------------------------------------------------------------------------- losses
 
 
 class CrossEntropyLoss(Function):

@@ -13,13 +13,13 @@ from .optimizer import Optimizer, Params
 class Adagrad(Optimizer):
     """The gradient over the root of the sum of all its squares: the steps get smaller and smaller.
 
-    With g = dL/dp + weight_decay * p (-dL/dp instead of dL/dp with `maximize`), at step t = 1, 2, ...::
+    With g = dL/dp + weight_decay * p (-dL/dp for dL/dp with `maximize`), at step t = 1, 2, ...::
 
         s <- s + g^2                               s starts at initial_accumulator_value
         p <- p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)
 
-    Source: Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic
-    Optimization", 2011; PyTorch 2.13, ``torch.optim.Adagrad``.
+    Source: Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and
+    Stochastic Optimization", 2011; PyTorch 2.13, ``torch.optim.Adagrad``.
 
     >>> w = Tensor(np.array([1.0, 100.0]), requires_grad=True)
     >>> optimizer = Adagrad([w], lr=0.5)

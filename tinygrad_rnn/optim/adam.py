@@ -13,7 +13,7 @@ from .optimizer import Optimizer, Params, blend
 class Adam(Optimizer):
     """Steps of about `lr` in every element: the mean of the gradient over its root mean square.
 
-    With g = dL/dp + weight_decay * p (-dL/dp instead of dL/dp with `maximize`), at step t = 1, 2, ...::
+    With g = dL/dp + weight_decay * p (-dL/dp for dL/dp with `maximize`), at step t = 1, 2, ...::
 
         m <- beta1 * m + (1 - beta1) * g
         v <- beta2 * v + (1 - beta2) * g^2        w <- v, or with amsgrad max(w, v)
@@ -21,8 +21,8 @@ class Adam(Optimizer):
 
     m and v start at 0; the divisions by 1 - beta^t make up for that.
 
-    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015; amsgrad: Reddi, Kale and
-    Kumar, "On the Convergence of Adam and Beyond", 2018; PyTorch 2.13, ``torch.optim.Adam``.
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015; amsgrad: Reddi, Kale
+    and Kumar, "On the Convergence of Adam and Beyond", 2018; PyTorch 2.13, ``torch.optim.Adam``.
 
     Raises: as `Optimizer`; NotImplementedError for `decoupled_weight_decay`, which is `AdamW`.
 

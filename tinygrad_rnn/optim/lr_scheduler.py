@@ -1,117 +1,40 @@
-"""Schedules: how the learning rate changes from step to step.
+"""Schedules: how the learning rate goes from step to step.
 
-A schedule sets ``group["lr"]`` in every parameter group of an optimiser: when it is made, for step
-t = 0, and in each `step`, to be called after the optimiser's.
+In the formulas lr_0 is the rate that the optimiser was made with, lr_t the one after t steps.
 """
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from math import cos, inf, pi
-from typing import Any, ClassVar, SupportsFloat
+from types import FunctionType
+from typing import Any, SupportsFloat
 
 from .optimizer import Optimizer
+from .schedule import LRScheduler, check_optimizer, check_word, for_each_group
 
-
-class LRScheduler:
-    """What all schedules share.
-
-    A schedule says either `ratio`, what the rates are multiplied with on coming to step t, or `get_lr`,
-    the rates at step ``last_epoch``.  A chainable one goes on from the rates that it finds, so several
-    of them can act on one optimiser.  ``base_lrs`` are the rates at the start, which are kept as
-    ``group["initial_lr"]``.
-
-    With `last_epoch` other than -1 it is resumed: step ``last_epoch + 1`` comes first, and a
-    chainable schedule takes the rates as the optimiser's state has them.
-
-    Raises: TypeError for what is not an `Optimizer`; KeyError when one to be resumed was not begun.
-
-    Source (all schedules): PyTorch 2.13, ``torch.optim.lr_scheduler``.
-    """
-
-    chainable: ClassVar[bool] = True
-    apart: ClassVar[tuple[str, ...]] = ("optimizer",)  # what is not simply copied into a state_dict
-
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        _check_optimizer(self, optimizer)
-        for i, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
-            elif "initial_lr" not in group:
-                raise KeyError(
-                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming "
-                    f"{type(self).__name__} with last_epoch={last_epoch}; load the optimizer's state first"
-                )
-        self.optimizer = optimizer
-        self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
-        rates = [group["lr"] for group in optimizer.param_groups]
-        if last_epoch == -1:
-            self._begin(rates)
-        else:
-            self.last_epoch = last_epoch + 1
-            self._set(rates if self.chainable else self.get_lr())
-
-    def ratio(self, t: int) -> float:
-        """What the rates are multiplied with on coming from step t - 1 to step t (at 0: to begin)."""
-        raise NotImplementedError(f"{type(self).__name__} gives neither ratio() nor get_lr()")
-
-    def get_lr(self) -> list[float]:
-        """The rate of each group at step `last_epoch`; see `get_last_lr` for what has been set."""
-        ratio = self.ratio(self.last_epoch)
-        return [group["lr"] * ratio for group in self.optimizer.param_groups]
-
-    def get_last_lr(self) -> list[float]:
-        """The rates that this schedule has set last, one for each group."""
-        return list(self._last_lr)
-
-    def step(self) -> None:
-        """Goes on by one step."""
-        self.last_epoch += 1
-        self._set(self.get_lr())
-
-    def _begin(self, rates: Sequence[float]) -> None:
-        """Sets what the schedule makes of `rates` at step 0."""
-        self.last_epoch = 0
-        self._set(rates)
-        self._set(self.get_lr())
-
-    def _set(self, rates: Sequence[float]) -> None:
-        groups = self.optimizer.param_groups
-        if len(rates) != len(groups):
-            raise ValueError(
-                f"{type(self).__name__} was made for {len(rates)} parameter groups, and the optimizer has "
-                f"{len(groups)} now; make the schedule after add_param_group"
-            )
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = float(rate)
-        self._last_lr = [group["lr"] for group in groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of all that the schedule knows.  The rates themselves are in the optimiser's."""
-        return deepcopy({name: x for name, x in vars(self).items() if name not in self.apart})
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues from a `state_dict`; load the optimiser's as well.
-
-        Raises: ValueError for that of another kind of schedule; nothing is changed then.
-        """
-        expected, got = set(self.state_dict()), set(state_dict)
-        if expected != got:
-            raise ValueError(
-                f"{type(self).__name__}: the loaded state dict has {sorted(got)}; expected {sorted(expected)}"
-            )
-        saved = {name: x for name, x in state_dict.items() if name not in self.apart}
-        vars(self).update(deepcopy(saved))
+__all__ = [
+    "CosineAnnealingLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]
 
 
 class StepLR(LRScheduler):
-    """lr_t = lr_0 * gamma^floor(t / step_size): times `gamma` in every step_size-th step."""
+    """lr_t = lr_0 * gamma^floor(t / step_size)."""
 
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
         if step_size < 1:
-            raise ValueError(f"StepLR: expected step_size of at least 1, got {step_size}")
+            raise ValueError(f"StepLR: expected a step_size of at least 1, got {step_size}")
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -120,7 +43,7 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """lr_t = lr_0 * gamma^(how many milestones are <= t)."""
+    """lr_t = lr_0 * gamma^n, where n of the milestones are <= t."""
 
     def __init__(
         self,
@@ -148,7 +71,10 @@ class ExponentialLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """lr_t = lr_0 * (start + (end - start) * min(t, total_iters) / total_iters), the two factors."""
+    """lr_t = lr_0 * (a + (b - a) * min(t, total_iters) / total_iters).
+
+    a is `start_factor`, b is `end_factor`.
+    """
 
     def __init__(
         self,
@@ -172,12 +98,18 @@ class LinearLR(LRScheduler):
             return self.start_factor
         if t > self.total_iters:
             return 1.0
-        slope = self.end_factor - self.start_factor  # in total_iters steps
+        slope = self.end_factor - self.start_factor
         return 1 + slope / (self.total_iters * self.start_factor + (t - 1) * slope)
 
 
 class CosineAnnealingLR(LRScheduler):
-    """lr_t = eta_min + (lr_0 - eta_min) * (1 + cos(pi * t / T_max)) / 2; after T_max it rises again."""
+    """lr_t = eta_min + (lr_0 - eta_min) * (1 + cos(pi * t / T_max)) / 2.
+
+    After step T_max, where it is eta_min, the rate rises again.
+
+    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017,
+    without the restarts; PyTorch 2.13.
+    """
 
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
@@ -188,21 +120,20 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        t, low = self.last_epoch, self.eta_min
-        rates = [group["lr"] for group in self.optimizer.param_groups]
+        t, low, rates = self.last_epoch, self.eta_min, self._rates()
         if t == 0:
             return rates
-        height, before = (1 + cos(pi * s / self.T_max) for s in (t, t - 1))
-        if (t - 1) % (2 * self.T_max) == self.T_max:  # from the bottom no ratio leads up
+        before, now = (1 + cos(pi * s / self.T_max) for s in (t - 1, t))
+        if (t - 1) % (2 * self.T_max) == self.T_max:  # no ratio leads up from 0
             pairs = zip(rates, self.base_lrs, strict=True)
-            return [rate + (base - low) * height / 2 for rate, base in pairs]
-        return [low + (rate - low) * height / before for rate in rates]
+            return [rate + (base - low) * now / 2 for rate, base in pairs]
+        return [low + (rate - low) * now / before for rate in rates]
 
 
 class LambdaLR(LRScheduler):
-    """lr_t = lr_0 * lr_lambda(t), where `lr_lambda` is one function, or a list with one for each group.
+    """lr_t = lr_0 * lr_lambda(t); `lr_lambda` may be a list, with a function for each group.
 
-    A state_dict holds of each lr_lambda what an object that can be called knows, of a function None.
+    A state_dict has no functions in it; of an object that can be called it has the ``__dict__``.
     """
 
     chainable = False
@@ -214,8 +145,8 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
-        _check_optimizer(self, optimizer)
-        self.lr_lambdas: list[Any] = _for_each_group("lr_lambda", lr_lambda, optimizer)
+        check_optimizer(self, optimizer)
+        self.lr_lambdas: list[Any] = for_each_group("lr_lambda", lr_lambda, optimizer)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -223,19 +154,22 @@ class LambdaLR(LRScheduler):
         return [base * factor(self.last_epoch) for base, factor in pairs]
 
     def state_dict(self) -> dict[str, Any]:
-        known = [deepcopy(getattr(f, "__dict__", None)) or None for f in self.lr_lambdas]
+        objects = [f if not isinstance(f, FunctionType) else None for f in self.lr_lambdas]
+        known = [deepcopy(getattr(f, "__dict__", None)) for f in objects]
         return {**super().state_dict(), "lr_lambdas": known}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         for f, known in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=True):
-            vars(f).update(deepcopy(known or {}))
+            if known is not None:
+                vars(f).update(deepcopy(known))
 
 
 class SequentialLR(LRScheduler):
-    """One schedule after another: number i + 1 begins, from its `base_lrs`, at step ``milestones[i]``.
+    """One schedule after another: number i + 1 begins, from its ``base_lrs``, at ``milestones[i]``.
 
-    Raises: ValueError for schedules and milestones that do not fit together.
+    Raises: ValueError for schedules and milestones that do not fit together; NotImplementedError
+    for `last_epoch`: use load_state_dict().
 
     >>> from tinygrad_rnn import optim, zeros
     >>> optimizer = optim.SGD([zeros(1, requires_grad=True)], lr=1.0)
@@ -260,36 +194,36 @@ class SequentialLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if last_epoch != -1:
-            raise NotImplementedError("SequentialLR: to resume one, use load_state_dict()")
+            raise NotImplementedError("SequentialLR: last_epoch; to resume, use load_state_dict()")
         for i, scheduler in enumerate(schedulers):
             if isinstance(scheduler, ReduceLROnPlateau):
                 raise ValueError(
-                    f"SequentialLR: schedule {i} is a ReduceLROnPlateau, which wants a metric in step()"
+                    f"SequentialLR: schedule {i} is a ReduceLROnPlateau, whose step wants a metric"
                 )
             if scheduler.optimizer is not optimizer:
                 raise ValueError(f"SequentialLR: schedule {i} belongs to another optimizer")
         if not schedulers or len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                "SequentialLR: expected at least one schedule, and one milestone between each two, got "
-                f"{len(schedulers)} schedules and {len(milestones)} milestones"
+                "SequentialLR: expected one milestone between each two schedules, got "
+                f"{len(milestones)} milestones and {len(schedulers)} schedules"
             )
         if list(milestones) != sorted(milestones):
             raise ValueError(f"SequentialLR: expected milestones in order, got {milestones}")
         self._schedulers, self._milestones = list(schedulers), list(milestones)
-        for group in optimizer.param_groups:  # each of the schedules has begun already
+        for group in optimizer.param_groups:  # which all the schedules have changed already
             group["lr"] = group["initial_lr"]
         super().__init__(optimizer)
+
+    @property
+    def _current(self) -> LRScheduler:
+        return self._schedulers[bisect_right(self._milestones, self.last_epoch)]
 
     def _begin(self, rates: Sequence[float]) -> None:
         for scheduler in self._schedulers:
             scheduler.last_epoch = -1
         self.last_epoch = 0
         self._current._begin(rates)
-        self._last_lr = self._current.get_last_lr()
-
-    @property
-    def _current(self) -> LRScheduler:
-        return self._schedulers[bisect_right(self._milestones, self.last_epoch)]
+        self._last_lr = self._rates()
 
     def step(self) -> None:
         self.last_epoch += 1
@@ -297,7 +231,7 @@ class SequentialLR(LRScheduler):
             self._current._begin(self._current.base_lrs)
         else:
             self._current.step()
-        self._last_lr = self._current.get_last_lr()
+        self._last_lr = self._rates()
 
     def state_dict(self) -> dict[str, Any]:
         states = [scheduler.state_dict() for scheduler in self._schedulers]
@@ -310,22 +244,23 @@ class SequentialLR(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """Up to `max_lr` and far down again in `total_steps` (or epochs * steps_per_epoch) steps.
+    """Up to `max_lr` and down again, once, in `total_steps` (or epochs * steps_per_epoch) steps.
 
-    The rate goes from max_lr / div_factor at step 0 to max_lr at step pct_start * total_steps - 1, and on
-    to max_lr / div_factor / final_div_factor at the last step, total_steps - 1; with `three_phase` it
-    takes as long down to max_lr / div_factor first.  From a to b, over the share s of the way::
+    The rate goes from max_lr / div_factor at step 0 to max_lr at step pct_start * total_steps - 1,
+    and from there to max_lr / div_factor / final_div_factor at the last step, total_steps - 1; with
+    `three_phase` first back, in as many steps, to max_lr / div_factor.  With `cycle_momentum` the
+    momentum (for Adam: beta1) goes from `max_momentum` down to `base_momentum` and back meanwhile.
+    From a to b means, where s is the share of the way::
 
-        cos      b + (a - b) * (1 + cos(pi * s)) / 2
-        linear   a + (b - a) * s
+        a + (b - a) * s                         linear
+        a + (b - a) * (1 - cos(pi * s)) / 2     cos
 
-    With `cycle_momentum`, the momentum (of Adam: beta1) moves the other way, from `max_momentum` down to
-    `base_momentum` and back.  max_lr and the two may be lists, with a number for each group.
+    max_lr, base_momentum and max_momentum may be lists, with a number for each group.
 
     Source: Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large
     Learning Rates", 2019; PyTorch 2.13.
 
-    Raises: ValueError for options that do not fit, and for a step after step total_steps.
+    Raises: ValueError for options that do not fit together, and beyond step total_steps.
     """
 
     chainable = False
@@ -347,33 +282,32 @@ class OneCycleLR(LRScheduler):
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
-        _check_optimizer(self, optimizer)
+        check_optimizer(self, optimizer)
         if total_steps is None and epochs is not None and steps_per_epoch is not None:
             total_steps = epochs * steps_per_epoch
         if not isinstance(total_steps, int) or total_steps <= 0:
             raise ValueError(
-                "OneCycleLR: expected total_steps, or epochs and steps_per_epoch, as positive integers, "
-                f"got {total_steps}, {epochs} and {steps_per_epoch}"
+                "OneCycleLR: expected total_steps, or epochs and steps_per_epoch, as positive "
+                f"integers, got {total_steps}, {epochs} and {steps_per_epoch}"
             )
         if not 0 <= pct_start <= 1:
             raise ValueError(f"OneCycleLR: expected 0 <= pct_start <= 1, got {pct_start}")
-        _check_word("OneCycleLR", "anneal_strategy", anneal_strategy, ("cos", "linear"))
+        check_word("anneal_strategy", anneal_strategy, ("cos", "linear"))
         groups = optimizer.param_groups
         if cycle_momentum and not all("momentum" in g or "betas" in g for g in groups):
             raise ValueError(
-                f"OneCycleLR: {type(optimizer).__name__} has no momentum to cycle; "
-                "pass cycle_momentum=False"
+                f"OneCycleLR: {type(optimizer).__name__} has no momentum; use cycle_momentum=False"
             )
         self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
         self.cycle_momentum = cycle_momentum
 
-        peak = _for_each_group("max_lr", max_lr, optimizer)
+        peak = for_each_group("max_lr", max_lr, optimizer)
         start = [rate / div_factor for rate in peak]
         end = [rate / final_div_factor for rate in start]
-        low = _for_each_group("base_momentum", base_momentum, optimizer)
-        high = _for_each_group("max_momentum", max_momentum, optimizer)
+        low = for_each_group("base_momentum", base_momentum, optimizer)
+        high = for_each_group("max_momentum", max_momentum, optimizer)
         top = pct_start * total_steps - 1
-        # step, rates, momenta: in between is where the schedule moves
+        # (step, rates, momenta): the schedule leads from each of them to the next
         self.knots = [(0, start, high), (top, peak, low), (total_steps - 1, end, high)]
         if three_phase:
             self.knots.insert(2, (2 * top, start, high))
@@ -386,18 +320,18 @@ class OneCycleLR(LRScheduler):
         """The rates and the momenta at step t."""
         if t > self.total_steps:
             raise ValueError(
-                f"Tried to step {t} times. The specified number of total steps is {self.total_steps}"
+                f"Tried to step {t} times. The number of total steps is {self.total_steps}"
             )
         i = next((i for i, knot in enumerate(self.knots) if i and t <= knot[0]), -1)
-        (begin, rates, momenta), (end, next_rates, next_momenta) = self.knots[i - 1], self.knots[i]
+        (begin, *before), (end, *after) = self.knots[i - 1], self.knots[i]
         share = (t - begin) / (end - begin) if begin < end else 1.0
         if self.anneal_strategy == "cos":
             share = (1 - cos(pi * share)) / 2
-
-        def between(a: list[float], b: list[float]) -> list[float]:
-            return [x + (y - x) * share for x, y in zip(a, b, strict=True)]
-
-        return between(rates, next_rates), between(momenta, next_momenta)
+        rates, momenta = (
+            [a + (b - a) * share for a, b in zip(x, y, strict=True)]
+            for x, y in zip(before, after, strict=True)
+        )
+        return rates, momenta
 
     def get_lr(self) -> list[float]:
         return self._at(self.last_epoch)[0]
@@ -416,9 +350,12 @@ class OneCycleLR(LRScheduler):
 class ReduceLROnPlateau(LRScheduler):
     """Times `factor` when a metric has not got better for more than `patience` steps.
 
-    "min": better is below the best by more than `threshold`, as a share of the best ("rel") or as it is
-    ("abs"); "max": above.  After a reduction `cooldown` steps do not count; a rate does not go below
-    `min_lr` (a number, or a list with one for each group), nor change by `eps` or less.
+    Better, for `mode` "min", is less than the best by more than `threshold`, which is a share of
+    the best ("rel") or a number ("abs"); for "max", more.  The `cooldown` steps after a reduction do
+    not count.  No rate goes below `min_lr` (which may be a list, with a number for each group), nor
+    changes by `eps` or less.
+
+    Raises: ValueError for `factor` >= 1, and for a mode that is not one of these.
     """
 
     def __init__(
@@ -435,10 +372,10 @@ class ReduceLROnPlateau(LRScheduler):
     ) -> None:
         if factor >= 1:
             raise ValueError(f"ReduceLROnPlateau: expected factor < 1, got {factor}")
-        _check_word("ReduceLROnPlateau", "mode", mode, ("min", "max"))
-        _check_word("ReduceLROnPlateau", "threshold_mode", threshold_mode, ("rel", "abs"))
-        _check_optimizer(self, optimizer)
-        _for_each_group("min_lr", min_lr, optimizer)
+        check_word("mode", mode, ("min", "max"))
+        check_word("threshold_mode", threshold_mode, ("rel", "abs"))
+        check_optimizer(self, optimizer)
+        for_each_group("min_lr", min_lr, optimizer)
         self.mode, self.factor, self.patience, self.threshold = mode, factor, patience, threshold
         self.threshold_mode, self.cooldown = threshold_mode, cooldown
         self.min_lr, self.eps = min_lr, eps
@@ -447,27 +384,24 @@ class ReduceLROnPlateau(LRScheduler):
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
-        return [group["lr"] for group in self.optimizer.param_groups]
+        return self._rates()
 
     def step(self, metrics: SupportsFloat) -> None:  # type: ignore[override]
-        """Takes note of the metric, and reduces the rates if it is time to."""
+        """Goes on by one step, at which the metric is `metrics`."""
         self.last_epoch += 1
-        value = float(metrics)
+        value, rates = float(metrics), self._rates()
+        self.num_bad_epochs += 1
         if self._better(value):
-            self.best = value
-            self.num_bad_epochs = 0
-        else:
-            self.num_bad_epochs += 1
+            self.best, self.num_bad_epochs = value, 0
         if self.cooldown_counter > 0:
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
-        rates = self.get_lr()
         if self.num_bad_epochs > self.patience:
-            lowest = _for_each_group("min_lr", self.min_lr, self.optimizer)
-            reduced = [max(r * self.factor, low) for r, low in zip(rates, lowest, strict=True)]
-            rates = [new if old - new > self.eps else old for old, new in zip(rates, reduced)]
-            self.cooldown_counter = self.cooldown
-            self.num_bad_epochs = 0
+            lows = for_each_group("min_lr", self.min_lr, self.optimizer)
+            reduced = [max(rate * self.factor, low) for rate, low in zip(rates, lows, strict=True)]
+            pairs = zip(rates, reduced, strict=True)
+            rates = [new if rate - new > self.eps else rate for rate, new in pairs]
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._set(rates)
 
     def _better(self, value: float) -> bool:
@@ -475,26 +409,3 @@ class ReduceLROnPlateau(LRScheduler):
         if self.threshold_mode == "rel":
             return sign * value > sign * self.best * (1 + sign * self.threshold)
         return sign * value > sign * self.best + self.threshold
-
-
-def _check_optimizer(scheduler: LRScheduler, optimizer: Any) -> None:
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"{type(scheduler).__name__}: expected an Optimizer, got {type(optimizer).__name__}"
-        )
-
-
-def _check_word(name: str, option: str, value: str, words: tuple[str, ...]) -> None:
-    if value not in words:
-        raise ValueError(f"{name}: expected {option} to be one of {words}, got {value!r}")
-
-
-def _for_each_group(name: str, value: Any, optimizer: Optimizer) -> list[Any]:
-    """A list as it is, one value repeated."""
-    count = len(optimizer.param_groups)
-    values = list(value) if isinstance(value, list | tuple) else [value] * count
-    if len(values) != count:
-        raise ValueError(
-            f"expected {count} values of {name}, one for each parameter group, got {len(values)}"
-        )
-    return values

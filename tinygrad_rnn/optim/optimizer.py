@@ -1,4 +1,4 @@
-"""What all optimisers share: parameters in groups with options, the state of each, the walk over them.
+"""What all optimisers share: groups of parameters, their options, what is remembered of each.
 
 An optimiser is one formula: its `update` says what a step does to a single parameter.
 """
@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from math import inf
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,8 +28,8 @@ class Optimizer:
 
     A subclass gives `update` and, in `limits`, which options are numbers in [0, limit).
 
-    Raises: TypeError for what is not a Tensor, or not a number; ValueError for no parameters at all, a
-    tensor that was computed, a parameter that comes twice, an option outside of its limits.
+    Raises: TypeError for what is not a Tensor, or not a number; ValueError for no parameters at
+    all, a tensor that was computed, a parameter that comes twice, an option outside its limits.
     """
 
     limits: ClassVar[dict[str, float]] = {"lr": inf, "weight_decay": inf}
@@ -55,8 +54,7 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates every parameter that has a gradient, in the memory that it has.
 
-        With `closure`, which computes the loss and calls backward, that comes first, and its loss is
-        returned.
+        A `closure` computes the loss and calls backward; it is called first, its loss returned.
         """
         loss = None
         if closure is not None:
@@ -90,7 +88,7 @@ class Optimizer:
                     p.grad = p.grad.detach().zero_()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Takes one more group: a dict with "params", and options where they are not the defaults."""
+        """Takes one more group: a dict with "params", and options that are not the defaults."""
         if not isinstance(param_group, dict) or "params" not in param_group:
             raise TypeError(
                 f'{self._name}: expected a parameter group, a dict with "params", got '
@@ -106,8 +104,8 @@ class Optimizer:
                 )
             if not p.is_leaf:
                 raise ValueError(
-                    f"can't optimize a non-leaf Tensor: parameter {i} of shape {p.shape} was computed by "
-                    f"{p.grad_fn}; pass the tensors that it was computed from"
+                    f"can't optimize a non-leaf Tensor: parameter {i} of shape {p.shape} was "
+                    f"computed by {p.grad_fn}; pass the tensors that it was computed from"
                 )
             if id(p) in seen:
                 raise ValueError(
@@ -119,12 +117,12 @@ class Optimizer:
         self._check(group)
         self.param_groups.append(group)
 
-    # ------------------------------------------------------------------------- saving and resuming
+    # ------------------------------------------------------------------------ saving and resuming
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all that a step depends on besides the parameters, in PyTorch's layout.
+        """A copy of all that a step depends on besides the parameters, in PyTorch's layout::
 
-        ``{"state": {number of the parameter: {...}}, "param_groups": [{"params": [numbers], ...}]}``
+        {"state": {number of the parameter: {...}}, "param_groups": [{"params": [numbers], ...}]}
         """
         params = [p for group in self.param_groups for p in group["params"]]
         numbers = {p: i for i, p in enumerate(params)}
@@ -136,9 +134,10 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues from a `state_dict`, of which it takes a copy; parameters are matched by their order.
+        """Continues from a copy of a `state_dict`; parameters are matched by their order.
 
-        Raises: ValueError where it does not fit these groups and parameters; nothing is changed then.
+        Raises: ValueError where it does not fit these groups and parameters; nothing has changed
+        then.
         """
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
@@ -146,18 +145,20 @@ class Optimizer:
                 f"loaded state dict has a different number of parameter groups: {len(saved)}; "
                 f"expected {len(self.param_groups)}"
             )
-        groups, by_number = [], {}
+        groups: list[dict[str, Any]] = []
+        by_number: dict[int, Tensor] = {}
         for i, (old, new) in enumerate(zip(self.param_groups, saved, strict=True)):
             params, numbers = old["params"], new["params"]
             if len(params) != len(numbers):
                 raise ValueError(
                     "loaded state dict contains a parameter group that doesn't match the size of "
-                    f"optimizer's group: group {i} has {len(numbers)} parameters; expected {len(params)}"
+                    f"optimizer's group: group {i} has {len(numbers)} parameters; expected "
+                    f"{len(params)}"
                 )
             if missing := self.defaults.keys() - new.keys():
                 raise ValueError(
-                    f"group {i} of the loaded state dict has no {', '.join(sorted(missing))}: was it "
-                    f"saved by another optimizer than {self._name}?"
+                    f"group {i} of the loaded state dict has no {', '.join(sorted(missing))}: was "
+                    f"it saved by another optimizer than {self._name}?"
                 )
             group = {**_options(new), "params": params}
             self._check(group)
@@ -167,13 +168,14 @@ class Optimizer:
         for number, kept in state_dict["state"].items():
             if number not in by_number:
                 raise ValueError(
-                    f"loaded state dict has a state for parameter {number!r}, which is in none of its groups"
+                    f"loaded state dict has a state for parameter {number!r}, which is in none of "
+                    "its groups"
                 )
             p = by_number[number]
             state[p] = {name: _fitting(value, p, name, number) for name, value in kept.items()}
         self.param_groups, self.state = groups, state
 
-    # ------------------------------------------------------------------------------------- helpers
+    # ------------------------------------------------------------------------------------ helpers
 
     @property
     def _name(self) -> str:
@@ -190,12 +192,12 @@ class Optimizer:
         return list(params)
 
     def _check(self, group: dict[str, Any]) -> None:
-        """Raises: TypeError or ValueError for an option that is not what it must be."""
+        """Raises: TypeError or ValueError for an option that is not allowed."""
         for name, limit in self.limits.items():
             self._check_number(name, group[name], limit)
 
     def _check_number(self, name: str, value: Any, limit: float) -> None:
-        if not isinstance(value, Real):
+        if not isinstance(value, int | float | np.integer | np.floating):
             raise TypeError(f"{self._name}: expected {name} to be a number, got {value!r:.60}")
         if not 0 <= value < limit:
             raise ValueError(f"{self._name}: expected 0 <= {name} < {limit}, got {value}")

@@ -13,17 +13,21 @@ from .optimizer import Optimizer, Params, blend
 class RMSprop(Optimizer):
     """The gradient over its root mean square of late.
 
-    With g = dL/dp + weight_decay * p (-dL/dp instead of dL/dp with `maximize`)::
+    With g = dL/dp + weight_decay * p (-dL/dp for dL/dp with `maximize`)::
 
         v <- alpha * v + (1 - alpha) * g^2
-        a <- alpha * a + (1 - alpha) * g           with centered: v - a^2, the variance, in place of v
         b <- momentum * b + g / (sqrt(v) + eps)
         p <- p - lr * b
 
-    v, a and b start at 0.
+    With `centered`, the variance v - a^2 stands under the root, where::
+
+        a <- alpha * a + (1 - alpha) * g
+
+    v, b and a start at 0.
 
     Source: Hinton, "Neural Networks for Machine Learning", lecture 6, 2012; centered: Graves,
-    "Generating Sequences With Recurrent Neural Networks", 2013; PyTorch 2.13, ``torch.optim.RMSprop``.
+    "Generating Sequences With Recurrent Neural Networks", 2013; PyTorch 2.13,
+    ``torch.optim.RMSprop``, except that a variance which rounding has made negative counts as 0.
 
     >>> w = Tensor(np.array([1.0, 100.0]), requires_grad=True)
     >>> optimizer = RMSprop([w], lr=0.1, alpha=0.75)
@@ -81,8 +85,7 @@ class RMSprop(Optimizer):
             a = state["grad_avg"]
             blend(a, g, alpha, scratch)
             v = np.subtract(v, np.multiply(a, a, out=scratch), out=scratch)
-            # Where all gradients have been equal, rounding can make the variance negative.
-            np.maximum(v, 0, out=scratch)
+            np.maximum(v, 0, out=scratch)  # negative by rounding where gradients are all equal
         size = np.sqrt(v, out=scratch)
         size += group["eps"]
         change = np.divide(g, size, out=scratch)

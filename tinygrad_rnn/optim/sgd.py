@@ -13,7 +13,7 @@ from .optimizer import Optimizer, Params
 class SGD(Optimizer):
     """Against the gradient, with momentum if wanted.
 
-    With g = dL/dp + weight_decay * p (-dL/dp instead of dL/dp with `maximize`)::
+    With g = dL/dp + weight_decay * p (-dL/dp for dL/dp with `maximize`)::
 
         b <- g                                        at the first step
         b <- momentum * b + (1 - dampening) * g       later

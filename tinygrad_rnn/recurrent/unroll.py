@@ -24,11 +24,12 @@ def unroll(
     Nothing here knows about gradients.  The loop writes one copy of the cell after the other on the
     tape, and walking back over it is backpropagation through time.
 
-    With `lengths`, sequence b ends after ``lengths[b]`` steps: its outputs are zero from there on, its
-    state stays what it was, and its padding (whatever it holds, NaN too) reaches no gradient.
+    With `lengths`, sequence b ends after ``lengths[b]`` steps: its outputs are zero from there on,
+    its state stays what it was, and its padding (whatever it holds, NaN too) reaches no gradient.
 
-    Shapes: xs (T, B, I), or (T, B, 0) for a cell without input; outputs (T, B, H); the state's tensors
-    (B, ...); lengths (B,), in any order, 0 allowed.  `state` None means ``cell.initial_state(B)``.
+    Shapes: xs (T, B, I), or (T, B, 0) for a cell without input; outputs (T, B, H); the state's
+    tensors (B, ...); lengths (B,), in any order, 0 allowed.  `state` None means
+    ``cell.initial_state(B)``.
     Raises: ValueError for a sequence without steps, or for lengths that do not fit.
     """
     xs = xs if isinstance(xs, Tensor) else Tensor(xs)
@@ -63,15 +64,16 @@ def map_state(f: Callable[..., Any], *states: State) -> State:
 
 
 def lengths_of(lengths: Any, T: int, B: int) -> np.ndarray:
-    """The lengths as an array (B,).  Raises: ValueError where they do not fit a batch (T, B, ...)."""
+    """The lengths as an array (B,).  Raises: ValueError where they do not fit (T, B, ...)."""
     given = np.asarray(array_of(lengths))
     if (
         given.shape != (B,)
         or given.dtype.kind not in "iu"
-        or not np.all((0 <= given) & (given <= T))
+        or not np.all((given >= 0) & (given <= T))
     ):
         raise ValueError(
-            f"lengths: expected {B} integers from 0 to {T} (B and T of the input), got {given!r:.120}"
+            f"lengths: expected {B} integers from 0 to {T}, the B and T of the input; got "
+            f"{given!r:.90}"
         )
     return given
 

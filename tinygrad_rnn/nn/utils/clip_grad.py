@@ -1,6 +1,7 @@
 """Gradient clipping: the cure for gradients that explode on their way through time."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -18,17 +19,17 @@ def clip_grad_norm_(
 ) -> Tensor:
     """Shrinks all gradients by one factor so that their total norm is at most `max_norm`.
 
-    total = norm of all the gradients' elements together, of the order `norm_type` (inf: the largest)
+    total = norm of all gradients as one vector, of the order `norm_type` (inf: the largest element)
     g = g * min(1, max_norm / (total + 1e-6))
 
-    The direction stays the same.  Returns the total norm before clipping; it is computed in float64,
-    so that it is finite wherever the gradients are float32 and finite.
+    The direction of the step stays the same.  Returns the total norm before clipping.  It is summed
+    in float64, where the squares of float32 gradients that have exploded do not overflow.
 
-    Source: Pascanu, Mikolov, Bengio (2013), "On the difficulty of training recurrent neural networks";
-    1e-6 as in `torch.nn.utils.clip_grad_norm_`.
+    Source: Pascanu, Mikolov, Bengio (2013), "On the difficulty of training recurrent neural
+    networks"; 1e-6 as in `torch.nn.utils.clip_grad_norm_`.
 
-    Raises: RuntimeError with `error_if_nonfinite` when the norm is infinite or NaN; ValueError for a
-    negative `max_norm`.
+    Raises: RuntimeError when the norm is infinite or NaN, with `error_if_nonfinite`; ValueError for
+    a negative `max_norm`.
 
     >>> w = Tensor(np.zeros(2), requires_grad=True)
     >>> w.grad = Tensor(np.array([30.0, 40.0]))
@@ -38,16 +39,12 @@ def clip_grad_norm_(
     if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm_ expects a max_norm of 0 or more, got {max_norm}")
     gradients = _gradients(parameters)
-    norms = [
-        np.linalg.norm(g.data.astype(np.float64).reshape(-1), norm_type)
-        for g in gradients
-        if g.numel()
-    ]
-    total = float(np.linalg.norm(norms or [0.0], norm_type))
+    norms = [_norm(g.data.reshape(-1), norm_type) for g in gradients if g.numel()]
+    total = _norm(norms or [0.0], norm_type)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
-            f"clip_grad_norm_: the total norm of order {norm_type} of the gradients is non-finite "
-            f"({total}), so they cannot be clipped; look for the step that gave inf or NaN"
+            f"clip_grad_norm_: the total norm of order {norm_type} is non-finite ({total}), so the "
+            "gradients cannot be clipped; look for the step that first gave inf or NaN"
         )
     factor = max_norm / (total + 1e-6)
     if not factor >= 1:  # NaN too: gradients that are not numbers must not look like good ones
@@ -69,7 +66,11 @@ def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
             g.copy_(g.data.clip(-clip_value, clip_value))
 
 
+def _norm(values: Any, norm_type: float) -> float:
+    return float(np.linalg.norm(np.asarray(values, np.float64), norm_type))
+
+
 def _gradients(parameters: Parameters) -> list[Tensor]:
-    """Those that there are."""
+    """Those that there are: None is skipped."""
     given = [parameters] if isinstance(parameters, Tensor) else parameters
     return [p.grad for p in given if p.grad is not None]

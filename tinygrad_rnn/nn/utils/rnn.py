@@ -15,10 +15,10 @@ def pad_sequence(
     padding_value: float = 0.0,
     padding_side: str = "right",
 ) -> Tensor:
-    """B sequences of different lengths side by side, filled up to the longest with `padding_value`.
+    """B sequences side by side, filled up to the longest with `padding_value`.
 
-    Shapes: each sequence (T_b, ...); result (T, B, ...), or (B, T, ...) with `batch_first`, where T is
-    the largest T_b.
+    Shapes: sequences (T_b, ...); the result (T, B, ...), or (B, T, ...) with `batch_first`, where T
+    is the largest T_b.
 
     Source: `torch.nn.utils.rnn.pad_sequence`.
 
@@ -33,11 +33,11 @@ def pad_sequence(
     shapes = [np.shape(part) for part in parts]
     if not parts or () in shapes or len({shape[1:] for shape in shapes}) > 1:
         raise ValueError(
-            "pad_sequence expects sequences (T_b, ...) that differ in their first dim alone, got the "
-            f"shapes {shapes}"
+            "pad_sequence expects sequences (T_b, ...) that differ in their first dim alone, got "
+            f"the shapes {shapes}"
         )
     if padding_side not in ("right", "left"):
-        raise ValueError(f'padding_side is "right" or "left", got {padding_side!r}')
+        raise ValueError(f"padding_side is 'right' or 'left', got {padding_side!r}")
     longest = max(shape[0] for shape in shapes)
 
     def padded(part: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -1,6 +1,7 @@
 """Batches of one long text for truncated backpropagation through time."""
 
 from collections.abc import Iterator
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from ...autograd.tensor import Tensor
 class ContiguousBatches:
     """One long sequence of ids (N,) as `batch_size` streams side by side, `steps` at a time.
 
-    The sequence is cut into B neighbouring parts of equal length, which are read in parallel.  Each
-    batch is a pair (inputs, targets) of int64 Tensors (T, B); the targets are the ids that follow.
-    Row b of a batch goes on where row b of the batch before has ended, so a model may carry its state
-    from batch to batch, detached from the tape.  A new epoch starts with a new state.
+    The sequence is cut into B neighbours of equal length, which are read in parallel.  A batch is a
+    pair (inputs, targets) of int64 Tensors; the targets are the ids that follow the inputs.  Stream
+    b of a batch goes on where stream b of the last batch ended, so a model may carry its state from
+    batch to batch, detached from the tape.  A new epoch starts with a new state.
 
-    T is `steps`, and less in the last batch.  Only the tail of fewer than B ids that does not fill a
-    step of all streams is left out.
+    T is `steps`, and less in the last batch.  Only the tail is left out: fewer than B ids, which do
+    not fill one more step of all streams.
 
     Shapes: ids (N,); inputs and targets (T, B).
 
@@ -45,8 +46,8 @@ class ContiguousBatches:
         length = (len(ids) - 1) // batch_size
         if length < 1:
             raise ValueError(
-                f"ContiguousBatches: {len(ids)} ids are too few for batch_size={batch_size}: at least "
-                f"{batch_size + 1} are needed, or a smaller batch_size"
+                f"ContiguousBatches: {len(ids)} ids are too few for batch_size={batch_size}: "
+                f"expected at least {batch_size + 1}; take a longer text or a smaller batch_size"
             )
         self.batch_size = batch_size
         self.steps = steps
@@ -59,7 +60,7 @@ class ContiguousBatches:
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
-        return -(-len(self._inputs) // self.steps)
+        return ceil(len(self._inputs) / self.steps)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self._inputs), self.steps):

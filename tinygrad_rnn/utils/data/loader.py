@@ -1,26 +1,29 @@
 """DataLoader: the batches of a dataset, epoch by epoch."""
 
 from collections.abc import Callable, Iterator, Sequence
+from math import ceil
 from typing import Any
 
 from ...autograd.creation import Generator, rng_of
 from .collate import default_collate, default_convert
 
-UNSUPPORTED = frozenset(
-    "sampler batch_sampler num_workers pin_memory timeout worker_init_fn multiprocessing_context "
-    "prefetch_factor persistent_workers pin_memory_device".split()
-)
-"""Arguments of PyTorch's that may be given only where they ask for nothing: ``num_workers=0``."""
+UNSUPPORTED = {
+    *("sampler", "batch_sampler", "num_workers", "pin_memory", "pin_memory_device", "timeout"),
+    *("worker_init_fn", "multiprocessing_context", "prefetch_factor", "persistent_workers"),
+}
+"""PyTorch's arguments that may only be given where they ask for nothing, as ``num_workers=0``."""
 
 
 class DataLoader:
     """Batches of a dataset: each ``for`` over it is one epoch.
 
-    `dataset` is a `Dataset`, or anything with ``len()`` and numbered samples, such as a list.
-    `collate_fn` makes a batch of a list of samples (`default_collate` unless given).  With `shuffle`
-    every epoch draws a new order from `generator`, or from the default one that `manual_seed` sets.
-    The last batch may be smaller; `drop_last` leaves it out.  With ``batch_size=None`` single samples
-    come instead of batches, each through `collate_fn` (then `default_convert` unless given).
+    `dataset` is a `Dataset`, or anything with a length and numbered samples, such as a list.  With
+    `shuffle` every epoch draws a new order from `generator`, or from the default one, which
+    `manual_seed` sets.  The last batch may be smaller; `drop_last` leaves it out then.
+
+    `collate_fn` makes a batch of a list of samples: `default_collate` unless given.  With
+    ``batch_size=None`` there are no batches: `collate_fn` gets single samples, and it is
+    `default_convert` unless given.
 
     Source: `torch.utils.data.DataLoader`, without worker processes and samplers.
 
@@ -57,9 +60,7 @@ class DataLoader:
                 f"{type(dataset).__name__}; put samples that can only be iterated in a list"
             )
         if batch_size is None and drop_last:
-            raise ValueError(
-                "DataLoader: batch_size=None has no last batch that drop_last could drop"
-            )
+            raise ValueError("DataLoader: with batch_size=None there is no batch to drop_last")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"DataLoader expects a batch_size of at least 1, got {batch_size}")
         self.dataset = dataset
@@ -72,7 +73,7 @@ class DataLoader:
     def __len__(self) -> int:
         """The number of batches in an epoch (of samples, with ``batch_size=None``)."""
         samples, size = len(self.dataset), self.batch_size or 1
-        return samples // size if self.drop_last else -(-samples // size)
+        return samples // size if self.drop_last else ceil(samples / size)
 
     def __iter__(self) -> Iterator[Any]:
         order = self._order()
@@ -87,7 +88,5 @@ class DataLoader:
 
     def _order(self) -> Sequence[int]:
         """The numbers of all samples, in the order of one epoch."""
-        samples = len(self.dataset)
-        return (
-            rng_of(self.generator).permutation(samples).tolist() if self.shuffle else range(samples)
-        )
+        numbers = range(len(self.dataset))
+        return rng_of(self.generator).permutation(numbers).tolist() if self.shuffle else numbers

@@ -13,9 +13,9 @@ SHOWN = 10  # unknown tokens that an error names
 class Vocabulary:
     """V tokens (characters, words, anything hashable) with the ids 0 to V - 1.
 
-    `specials` (padding, end of text, ...) have the first ids, then come the `tokens` in their order.
-    Where a token is not known, `encode` puts the id of `unknown`, which is one more special unless it
-    is among the tokens; without it, that is an error.  ``.tokens[id]`` and ``.ids[token]`` are the two
+    `specials` (padding, end of text) have the first ids; then come the `tokens`, in their order.  For
+    a token that it does not know, `encode` gives the id of `unknown` (one more special, unless it is
+    among the others); without one, that is an error.  ``.tokens[id]`` and ``.ids[token]`` are the two
     directions.
 
     Raises: ValueError for a token that is given twice.
@@ -46,11 +46,12 @@ class Vocabulary:
         if len(self.ids) < len(self.tokens):
             twice = [token for i, token in enumerate(self.tokens) if self.ids[token] != i]
             raise ValueError(f"Vocabulary: given twice: {_named(twice)}; each token has one id")
-        self._is_text = all(isinstance(token, str) and len(token) == 1 for token in tokens)
-        codes = {ord(t): i for t, i in self.ids.items() if isinstance(t, str) and len(t) == 1}
-        # From code points to ids, so that a text is encoded by one look-up; the end stands for all others.
-        self._by_code = np.full(max(codes, default=-1) + 2, -1)
-        self._by_code[list(codes)] = list(codes.values())
+        characters = {t: i for t, i in self.ids.items() if isinstance(t, str) and len(t) == 1}
+        self._joins = characters.keys() >= set(tokens)
+        # From code points to ids, which encodes a text at once; the last stands for all others.
+        codes = [ord(character) for character in characters]
+        self._by_code = np.full(max(codes, default=-1) + 2, -1, np.int64)
+        self._by_code[codes] = list(characters.values())
 
     @classmethod
     def of(
@@ -59,7 +60,7 @@ class Vocabulary:
         specials: Iterable[Hashable] = (),
         unknown: Hashable | None = None,
     ) -> Self:
-        """The vocabulary of all that occurs in `tokens` (a text, a list of words): each once, sorted."""
+        """The vocabulary of what occurs in `tokens` (a text, a list of words), each once, sorted."""
         specials = tuple(specials)
         return cls(sorted(set(tokens).difference(specials)), specials, unknown)
 
@@ -73,9 +74,9 @@ class Vocabulary:
         return f"Vocabulary({len(self)} tokens: {_named(self.tokens)})"
 
     def encode(self, sequence: Sequence[Hashable]) -> np.ndarray:
-        """The ids of the characters of a text, or of a sequence of tokens: (T,) int64.
+        """The ids (T,), int64, of the characters of a text, or of a sequence of tokens.
 
-        Raises: ValueError that names the tokens which are not known, unless there is an `unknown` one.
+        Raises: ValueError, which names the tokens that are not known.
         """
         if isinstance(sequence, str):
             codes = np.frombuffer(sequence.encode("utf-32-le", "surrogatepass"), "<u4")
@@ -86,10 +87,10 @@ class Vocabulary:
         lost = ids < 0
         if lost.any():
             if self.unknown is None:
-                strange = dict.fromkeys(sequence[i] for i in np.flatnonzero(lost))
+                strange = dict.fromkeys(sequence[i] for i in np.flatnonzero(lost).tolist())
                 raise ValueError(
-                    f"not among the {len(self)} tokens of the vocabulary: {_named(strange)}. Build it "
-                    'from all of the data, or give it a token for what it does not know: unknown="?"'
+                    f"unknown tokens: {_named(strange)}; the vocabulary has {len(self)} others. "
+                    "Build it from all of the data, or give it a token for such: unknown='?'"
                 )
             ids[lost] = self.ids[self.unknown]
         return ids
@@ -108,7 +109,7 @@ class Vocabulary:
                 f"decode expects ids from 0 to {len(self) - 1}, got {_named(strange.tolist())}"
             )
         tokens = [self.tokens[i] for i in array.tolist()]
-        return "".join(tokens) if self._is_text else tokens  # type: ignore[arg-type]
+        return "".join(map(str, tokens)) if self._joins else tokens
 
 
 def _named(tokens: Iterable[Any]) -> str:
