@@ -19,13 +19,9 @@ def pulled(primitive, *inputs, g=1.0, **options):
 
 def test_pullbacks_are_one_function_or_one_for_each_input():
     a, b = np.ones((2, 3)), np.ones((3, 2))
-    for pullback, n in [
-        (p.matmul(a, b)[1], 2),
-        (p.linear(a, a, np.ones(2))[1], 3),
-        (p.sum(a)[1], 1),
-    ]:
-        assert isinstance(pullback, tuple)
-        assert len(pullback) == n
+    for made, n in [(p.matmul(a, b), 2), (p.linear(a, a, np.ones(2)), 3), (p.sum(a), 1)]:
+        assert isinstance(made[1], tuple)
+        assert len(made[1]) == n
     for pullback in (p.concat(a, a, dim=0)[1], p.split(a, [1, 1], 0)[1], p.stack(a, a, dim=0)[1]):
         assert callable(pullback)
 
@@ -71,6 +67,7 @@ def test_run_gives_the_value_alone():
     [
         (None, 3, (0, 1, 2)),
         ((), 2, (0, 1)),
+        ([], 2, (0, 1)),
         (-1, 3, (2,)),
         ((0, -1), 3, (0, 2)),
         ([1], 2, (1,)),
@@ -135,9 +132,15 @@ def test_the_extremum_of_nothing_is_refused():
 
 @pytest.mark.parametrize(
     ("a", "y"),
-    [([1e4, 1e4], 1e4 + np.log(2)), ([-1e4, -1e4], -1e4 + np.log(2)), ([-inf, 0.0], 0), ([inf, 0.0], inf),
-     ([-inf, -inf], -inf), ([], -inf)],
-)  # fmt: skip
+    [
+        ([1e4, 1e4], 1e4 + np.log(2)),
+        ([-1e4, -1e4], -1e4 + np.log(2)),
+        ([-inf, 0.0], 0),
+        ([inf, 0.0], inf),
+        ([-inf, -inf], -inf),
+        ([], -inf),
+    ],
+)
 def test_logsumexp_is_stable(a, y):
     assert p.logsumexp(np.array(a))[0] == y
 
@@ -156,7 +159,6 @@ def test_float32_is_not_widened_on_the_way_down_or_back(rng):
     a = rng.random((2, 3)).astype(np.float32)
     for value, pullback in (
         p.sum(a, 0),
-        p.amax(a, 0),
         p.prod(a, 0),
         p.cumsum(a, 0),
         p.logsumexp(a, 0),
@@ -206,8 +208,9 @@ def total(factors):
 
 
 @pytest.mark.parametrize(
-    "sizes", [[1], [1] * 25, [4, 1, 7], [600, 600, 3], [2000], [1000, 24], [1000, 24, 1], [700] * 5, [0], [0, 3]]
-)  # fmt: skip
+    "sizes",
+    [[1], [1] * 25, [4, 1, 7], [600, 600, 3], [2000], [1000, 24], [700] * 5, [0], [0, 3]],
+)
 def test_the_sum_of_waiting_products_is_the_sum_of_the_products(sizes, rng):
     factors = steps(rng, *sizes)
     first, *rest = (p.Product(*pair) for pair in factors)

@@ -351,9 +351,9 @@ class ReduceLROnPlateau(LRScheduler):
     """Times `factor` when a metric has not got better for more than `patience` steps.
 
     Better, for `mode` "min", is less than the best by more than `threshold`, which is a share of
-    the best ("rel") or a number ("abs"); for "max", more.  The `cooldown` steps after a reduction do
-    not count.  No rate goes below `min_lr` (which may be a list, with a number for each group), nor
-    changes by `eps` or less.
+    the best ("rel") or a number ("abs"); for "max", more.  The `cooldown` steps after a reduction
+    do not count.  No rate goes below `min_lr` (which may be a list, with a number for each group),
+    nor changes by `eps` or less.
 
     Raises: ValueError for `factor` >= 1, and for a mode that is not one of these.
     """

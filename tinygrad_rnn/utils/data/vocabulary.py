@@ -13,10 +13,10 @@ SHOWN = 10  # unknown tokens that an error names
 class Vocabulary:
     """V tokens (characters, words, anything hashable) with the ids 0 to V - 1.
 
-    `specials` (padding, end of text) have the first ids; then come the `tokens`, in their order.  For
-    a token that it does not know, `encode` gives the id of `unknown` (one more special, unless it is
-    among the others); without one, that is an error.  ``.tokens[id]`` and ``.ids[token]`` are the two
-    directions.
+    The `specials` (padding, end of text) have the first ids; then come the `tokens` in their order.
+    A token that it does not know is encoded as `unknown`, which is one more special unless it is
+    among the others; without one, that is an error.  The two directions are ``.tokens[id]`` and
+    ``.ids[token]``.
 
     Raises: ValueError for a token that is given twice.
 
@@ -60,7 +60,7 @@ class Vocabulary:
         specials: Iterable[Hashable] = (),
         unknown: Hashable | None = None,
     ) -> Self:
-        """The vocabulary of what occurs in `tokens` (a text, a list of words), each once, sorted."""
+        """The vocabulary of all that occurs in `tokens` (a text, a list of words), sorted."""
         specials = tuple(specials)
         return cls(sorted(set(tokens).difference(specials)), specials, unknown)
 
