@@ -182,7 +182,6 @@ __all__ = [
     "sum",
     "tanh",
     "tensor",
-    "tg",
     "transpose",
     "unbind",
     "unroll",

@@ -4,6 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.autograd import tape
@@ -111,6 +113,21 @@ def test_broadcasting_is_undone_where_a_gradient_meets_its_parent():
     assert row.grad.tolist() == [2, 2, 2]
     assert column.grad.tolist() == [[15], [15]]
     assert scalar.grad.item() == 6
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(mutually_broadcastable_shapes(num_shapes=2, min_side=0, max_side=3, max_dims=4))
+def test_broadcasting_is_that_of_numpy(shapes):
+    """An element that was copied to several places gets the sum of what arrives there."""
+    rng = np.random.default_rng(0)
+    x, z = (Tensor(rng.standard_normal(s), requires_grad=True) for s in shapes.input_shapes)
+    y, g = x * z, rng.standard_normal(shapes.result_shape)
+    np.testing.assert_array_equal(y.data, x.data * z.data)
+    y.backward(g)
+    for a, b in [(x, z), (z, x)]:
+        source = np.broadcast_to(np.arange(a.numel()).reshape(a.shape), y.shape)
+        total = np.bincount(source.ravel(), (g * b.data).ravel(), a.numel())
+        np.testing.assert_allclose(a.grad.data, total.reshape(a.shape), atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

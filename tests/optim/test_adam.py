@@ -53,7 +53,8 @@ def test_every_option_follows_the_formulas(
 
 
 def test_two_steps_by_hand(path_of):
-    # m = 1/2 * 4, 1/2 * 2 + 1/2 * 0; v = 1/4 * 16, 3/4 * 4 + 1/4 * 0; corrections 1/2, 3/4; 1/4, 7/16
+    # m = 1/2 * 4 = 2, then 1/2 * 2 = 1; v = 1/4 * 16 = 4, then 3/4 * 4 = 3
+    # divided by 1 - beta^t: 1/2, then 3/4; 1/4, then 7/16
     path = path_of(
         optim.Adam, np.ones(1), [np.full(1, 4.0), np.zeros(1)], lr=1, betas=(0.5, 0.75), eps=0
     )

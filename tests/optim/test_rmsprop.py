@@ -43,10 +43,13 @@ def test_two_steps_by_hand(path_of):
 
 
 def test_a_variance_that_rounds_below_zero_counts_as_zero(path_of):
-    gradients = np.full((200, 1), 0.1)
+    v = a = 0.0
+    for _ in range(60):
+        v, a = 0.5 * v + 0.5 * (0.7 * 0.7), 0.5 * a + 0.5 * 0.7
+    assert v - a * a < 0
+    gradients = np.full((60, 1), 0.7)
     path = path_of(optim.RMSprop, np.zeros(1), gradients, alpha=0.5, eps=1.0, centered=True)
-    assert np.isfinite(path).all()
-    np.testing.assert_allclose(path[-1] - path[-2], -1e-2 * 0.1, rtol=1e-6)  # g / (0 + eps)
+    np.testing.assert_allclose(path[-1] - path[-2], -1e-2 * 0.7, rtol=1e-12)  # g / (0 + eps)
 
 
 def test_defaults_are_pytorchs():

@@ -138,7 +138,7 @@ class Operations:
     def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         return self.apply(P.sum, self.to(dtype), dim=dim, keepdim=keepdim)
 
-    def prod(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         return self.apply(P.prod, self.to(dtype), dim=dim, keepdim=keepdim)
 
     def amax(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
@@ -236,7 +236,8 @@ class Operations:
         if not self.ndim:
             return self.reshape(1)
         start, end = dims_of((start_dim,), self.ndim)[0], dims_of((end_dim,), self.ndim)[0]
-        return self.reshape(*self.shape[:start], -1, *self.shape[end + 1 :])
+        size = int(np.prod(self.shape[start : end + 1]))
+        return self.reshape(*self.shape[:start], size, *self.shape[end + 1 :])
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two dims exchanged."""

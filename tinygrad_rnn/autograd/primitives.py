@@ -17,6 +17,7 @@ Broadcasting is not undone here: a pullback may give its gradient in the broadca
 tape sums it where it meets its parent.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
@@ -70,7 +71,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
 
 def rows(a: Any) -> Any:
     """(..., K) -> (N, K), an array or a Tensor."""
-    return a if a.ndim == 2 else a.reshape(-1, a.shape[-1])
+    return a if a.ndim == 2 else a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
 
 
 def product(left: Any, right: Any) -> Any:
@@ -103,20 +104,23 @@ class Product:
         self.lefts += other.lefts
         self.rights += other.rights
         self.waiting += other.waiting
+        if other.total is not None:
+            self.total = other.total if self.total is None else self.total + other.total
         if self.waiting >= self.ENOUGH:
-            self.total = self.value()
-            self.lefts, self.rights, self.waiting = [], [], 0
+            self.value()
         return self
 
     __radd__ = __add__
 
     def value(self) -> Array:
-        """The array."""
-        if self.total is not None and not self.waiting:
-            return self.total
-        left, right = np.concatenate(self.lefts), np.concatenate(self.rights)
-        value = left.T @ right if len(left) > 1 else left.T * right
-        return value if self.total is None else np.add(self.total, value, out=self.total)
+        """The array: what was multiplied before, and now the rest."""
+        if self.lefts:
+            left, right = np.concatenate(self.lefts), np.concatenate(self.rights)
+            rest = left.T * right if len(left) == 1 else left.T @ right
+            self.total = rest if self.total is None else self.total + rest
+            self.lefts, self.rights, self.waiting = [], [], 0
+        assert self.total is not None
+        return self.total
 
 
 def settled(g: Any) -> Any:
@@ -129,9 +133,9 @@ def settled(g: Any) -> Any:
 
 def dims_of(dim: Dims, ndim: int) -> tuple[int, ...]:
     """Every dim that `dim` names, counted from the front; None names all of them."""
-    if dim is None or dim == ():
+    given = (dim,) if isinstance(dim, int | np.integer) else tuple(dim or ())
+    if not given:
         return tuple(range(ndim))
-    given = (dim,) if isinstance(dim, int | np.integer) else tuple(dim)
     for d in given:
         if not -max(ndim, 1) <= d < max(ndim, 1):
             raise IndexError(
@@ -175,39 +179,26 @@ def _extremum(a: Array, pick: Any, dim: Dims, keepdim: bool) -> tuple[Array, Pul
     value = pick(a, axis=dims, keepdims=True)
     where = (a == value) | (a != a)  # NaN is the largest and the smallest
     count = where.sum(axis=dims, keepdims=True)
-    return value if keepdim else value.reshape(_without(a.shape, dims)), (
-        lambda g: g.reshape(kept) * where / count,
-    )
+    pullback = lambda g: g.reshape(kept) * where / count
+    return value if keepdim else value.squeeze(dims), (pullback,)
 
 
-def _without(shape: Shape, dims: tuple[int, ...]) -> Shape:
-    return tuple(n for i, n in enumerate(shape) if i not in dims)
-
-
-def prod(a: Array, dim: Dims = None, keepdim: bool = False) -> tuple[Array, Pullback]:
+def prod(a: Array, dim: int | None = None, keepdim: bool = False) -> tuple[Array, Pullback]:
     """The product over `dim`; a factor's derivative is the product of the others, also at 0."""
-    dims, kept = dims_of(dim, a.ndim), reduced(a.shape, dim)
-
-    def others() -> Array:
-        last = np.moveaxis(a, dims, range(-len(dims), 0)) if dims else a[..., None]
-        flat = last.reshape(*last.shape[: last.ndim - max(len(dims), 1)], -1)
-        ones = np.ones_like(flat[..., :1])
-        before = np.concatenate([ones, flat[..., :-1]], -1).cumprod(-1)
-        after = np.concatenate([ones, flat[..., :0:-1]], -1).cumprod(-1)[..., ::-1]
-        product = (before * after).reshape(last.shape)
-        return np.moveaxis(product, range(-len(dims), 0), dims) if dims else product[..., 0]
-
-    factors = others() if a.size else a
-    return a.prod(axis=dims, keepdims=keepdim), (lambda g: g.reshape(kept) * factors,)
+    kept, last = reduced(a.shape, dim), a.reshape(-1) if dim is None else np.moveaxis(a, dim, -1)
+    one = np.ones_like(last[..., :1])
+    before = np.concatenate([one, last[..., :-1]], -1).cumprod(-1)
+    after = np.concatenate([one, last[..., :0:-1]], -1).cumprod(-1)[..., ::-1]
+    others = before * after
+    others = others.reshape(a.shape) if dim is None else np.moveaxis(others, -1, dim)
+    return a.prod(axis=dim, keepdims=keepdim), (lambda g: g.reshape(kept) * others,)
 
 
 def cumsum(a: Array, dim: int) -> tuple[Array, Pullback]:
     """The running sum along `dim`."""
-
-    def pullback(g: Any) -> Any:
-        return run(flip, run(cumsum, run(flip, g, dims=(dim,)), dim=dim), dims=(dim,))
-
-    return a.cumsum(axis=dim), (pullback,)
+    dims = dims_of(dim, a.ndim)
+    pullback = lambda g: run(flip, run(cumsum, run(flip, g, dims=dims), dim=dim), dims=dims)
+    return a.cumsum(axis=dim).reshape(a.shape), (pullback,)
 
 
 def logsumexp(a: Array, dim: Dims = None, keepdim: bool = False) -> tuple[Array, Pullback]:
@@ -217,7 +208,7 @@ def logsumexp(a: Array, dim: Dims = None, keepdim: bool = False) -> tuple[Array,
     largest = np.where(np.isfinite(largest), largest, np.zeros_like(largest))
     with np.errstate(divide="ignore"):  # the sum of nothing: log 0 = -inf
         y = np.log(np.exp(a - largest).sum(axis=dims, keepdims=True)) + largest
-    y = y if keepdim else y.reshape(_without(a.shape, dims))
+    y = y if keepdim else y.squeeze(dims)
     return y, (lambda g: g.reshape(kept) * exp(a - y.reshape(kept)),)
 
 
@@ -232,7 +223,8 @@ def softmax(a: Array, dim: int) -> tuple[Array, Pullback]:
 def log_softmax(a: Array, dim: int) -> tuple[Array, Pullback]:
     """a - logsumexp(a) along `dim`."""
     y = a - a.max(axis=dim, keepdims=True, initial=-np.inf)
-    y -= np.log(np.exp(y).sum(axis=dim, keepdims=True))
+    if y.size:
+        y -= np.log(np.exp(y).sum(axis=dim, keepdims=True))
     kept = reduced(a.shape, dim)
     return y, (lambda g: g - exp(y) * g.sum(dim).reshape(kept),)
 

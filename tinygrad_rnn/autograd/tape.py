@@ -146,8 +146,8 @@ def memory(array: Any) -> Any:
 # ------------------------------------------------------------------------------------- walking
 
 
-def tape(keys: Iterable[Key]) -> list[Node]:
-    """Every node that the gradients of `keys` pass through, oldest first.
+def tape(keys: Iterable[Key], since: int = -1) -> list[Node]:
+    """Every node of at least age `since` that the gradients of `keys` pass through, oldest first.
 
     Raises: RuntimeError when backward has passed, and freed, one of them already.
     """
@@ -164,7 +164,7 @@ def tape(keys: Iterable[Key]) -> list[Node]:
         for edge in node.edges:
             if edge is not None:
                 parent = edge[0][0]
-                if type(parent) is Node and parent not in seen:
+                if type(parent) is Node and parent not in seen and parent.age >= since:
                     seen.add(parent)
                     stack.append(parent)
     return sorted(seen, key=lambda node: node.age)
@@ -205,7 +205,8 @@ def walk(
 
     for edge, g in starts:
         give(edge, g)
-    nodes = tape(pending)
+    ages = [getattr(parent, "age", -1) for parent, _ in wanted or ()]  # leaves have none
+    nodes = tape(pending, min(ages, default=-1))
     useful = None
     if wanted is not None:
         useful = _leading_to(wanted, nodes)
@@ -227,16 +228,18 @@ def walk(
         if node.retained:
             tensors = [(ref(), g) for (ref, *_), g in zip(node.outputs, arriving, strict=True)]
             found |= {(t, 0): g for t, g in tensors if t is not None and t.wants_grad}
-        if node.age < _latest:
-            node.check_unchanged()
-        pull = node.pullback if on_tensors is None else node.pullback_on(*on_tensors)
         edges = node.edges
         if useful is not None:
             edges = [e if e and e[0] in useful else None for e in edges]
+            if not any(edges):  # a wanted gradient has arrived, and nobody wants what leaves
+                continue
+        if node.age < _latest:
+            node.check_unchanged()
+        pull = node.pullback if on_tensors is None else node.pullback_on(*on_tensors)
         if type(pull) is tuple:
             leaving = [p(*arriving) if e and p else None for p, e in zip(pull, edges, strict=True)]
         else:
-            leaving = pull(*arriving) if any(edges) else [None] * len(edges)
+            leaving = pull(*arriving)
         for place, g in zip(edges, leaving, strict=True):
             if place is not None and g is not None:
                 give(place, g)

@@ -198,8 +198,10 @@ class Tensor(Operations):
                 f"the data of a leaf of shape {g.shape} was replaced by one of shape {self.shape} "
                 "before backward()"
             )
+        if self.grad is not None and self.grad.shape != g.shape:
+            raise RuntimeError(f".grad has shape {self.grad.shape}; expected {g.shape} or None")
         if isinstance(g, Tensor):
-            self.grad = g if self.grad is None else self.grad + g
+            self.grad = g.clone() if self.grad is None else self.grad + g
         elif self.grad is None or self.grad.requires_grad or self.grad.dtype != self.dtype:
             total = g if self.grad is None else g + self.grad._array
             self.grad = Tensor(np.array(total, self.dtype))  # a copy: g may be shared, or a view
@@ -384,16 +386,12 @@ def _backward(
     create_graph: bool,
 ) -> dict[Key, Any]:
     """Walks back from `ends`: the gradient of every leaf, or of the wanted keys."""
-    starts = [(_place(end), _seed(end, g)) for end, g in zip(ends, gradients, strict=True)]
+    seeds = [_seed(end, g) for end, g in zip(ends, gradients, strict=True)]
+    starts = zip(map(_place, ends), seeds if create_graph else map(array_of, seeds), strict=True)
     found: dict[Key, Any] = {}
-    if not create_graph:
-        arrays = [(edge, array_of(g)) for edge, g in starts]
-        for _ in walk(arrays, found, wanted, keep):
+    with enable_grad():
+        for _ in walk(starts, found, wanted, keep, _ON_TENSORS if create_graph else None):
             pass
-    else:
-        with enable_grad():
-            for _ in walk(starts, found, wanted, keep, on_tensors=(_lifted, TENSOR_WORDS)):
-                pass
     return found
 
 
@@ -453,11 +451,6 @@ def _operand(x: Any, name: str) -> Any:
     raise TypeError(f"{name}: expected a Tensor, an array or a number, got {type(x).__name__}")
 
 
-def _words_on_tensors() -> dict[str, Any]:
-    """What the words in a row mean on Tensors."""
-    names = {*elementwise.NUMPY, *elementwise.ROWS} & set(dir(Tensor))
-    where = lambda c, x, z: Tensor.rowwise("where", mask_of(c), x, z)
-    return {**{name: getattr(Tensor, name) for name in names}, "where": where}
-
-
-TENSOR_WORDS = _words_on_tensors()
+_WORDS = {name: getattr(Tensor, name, None) for name in (*elementwise.NUMPY, *elementwise.ROWS)}
+_WORDS["where"] = lambda c, x, z: Tensor.rowwise("where", mask_of(c), x, z)
+_ON_TENSORS = _lifted, _WORDS  # what a walk needs whose gradients are Tensors

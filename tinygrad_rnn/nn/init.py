@@ -126,9 +126,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     rows, columns = tensor.shape[0], prod(tensor.shape[1:])
     tall = max(rows, columns), min(rows, columns)
     q, r = np.linalg.qr(rng_of(generator).standard_normal(tall))
-    q *= np.sign(
-        np.diagonal(r)
-    )  # the signs that QR gives are a matter of its algorithm, not random
+    # Of q and -q in a column, QR always prefers one; with the sign of R the choice is a fair one.
+    q *= np.sign(np.diagonal(r))
     return _fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
@@ -174,7 +173,7 @@ def _xavier_std(tensor: Tensor, gain: float) -> float:
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     fans = _fans(tensor)
     if mode not in fans:
-        raise ValueError(f'mode is "fan_in" or "fan_out", got {mode!r}')
+        raise ValueError(f"mode is 'fan_in' or 'fan_out', got {mode!r}")
     return calculate_gain(nonlinearity, a) / sqrt(fans[mode])
 
 

@@ -11,20 +11,8 @@ from types import FunctionType
 from typing import Any, SupportsFloat
 
 from .optimizer import Optimizer
-from .schedule import LRScheduler, check_optimizer, check_word, for_each_group
-
-__all__ = [
-    "CosineAnnealingLR",
-    "ExponentialLR",
-    "LRScheduler",
-    "LambdaLR",
-    "LinearLR",
-    "MultiStepLR",
-    "OneCycleLR",
-    "ReduceLROnPlateau",
-    "SequentialLR",
-    "StepLR",
-]
+from .schedule import LRScheduler as LRScheduler
+from .schedule import check_optimizer, check_word, for_each_group
 
 
 class StepLR(LRScheduler):
@@ -219,8 +207,6 @@ class SequentialLR(LRScheduler):
         return self._schedulers[bisect_right(self._milestones, self.last_epoch)]
 
     def _begin(self, rates: Sequence[float]) -> None:
-        for scheduler in self._schedulers:
-            scheduler.last_epoch = -1
         self.last_epoch = 0
         self._current._begin(rates)
         self._last_lr = self._rates()
@@ -238,8 +224,14 @@ class SequentialLR(LRScheduler):
         return {**super().state_dict(), "_schedulers": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        states = state_dict.get("_schedulers", [])
+        if len(states) != len(self._schedulers):
+            raise ValueError(
+                f"SequentialLR: expected the states of {len(self._schedulers)} schedules, got "
+                f"{len(states)}"
+            )
         super().load_state_dict(state_dict)
-        for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):
+        for scheduler, state in zip(self._schedulers, states, strict=True):
             scheduler.load_state_dict(state)
 
 

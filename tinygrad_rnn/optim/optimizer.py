@@ -32,7 +32,7 @@ class Optimizer:
     all, a tensor that was computed, a parameter that comes twice, an option outside its limits.
     """
 
-    limits: ClassVar[dict[str, float]] = {"lr": inf, "weight_decay": inf}
+    limits: ClassVar[dict[str, float]] = {"lr": inf}
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults

@@ -89,7 +89,7 @@ class LRScheduler:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues from a `state_dict`; load the optimiser's as well.
 
-        Raises: ValueError for that of another kind of schedule; nothing is changed then.
+        Raises: ValueError for that of another kind of schedule.
         """
         expected, got = sorted(self.state_dict()), sorted(state_dict)
         if expected != got:

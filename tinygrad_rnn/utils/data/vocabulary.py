@@ -89,8 +89,8 @@ class Vocabulary:
             if self.unknown is None:
                 strange = dict.fromkeys(sequence[i] for i in np.flatnonzero(lost).tolist())
                 raise ValueError(
-                    f"unknown tokens: {_named(strange)}; the vocabulary has {len(self)} others. "
-                    "Build it from all of the data, or give it a token for such: unknown='?'"
+                    f"unknown tokens: {_named(strange)}. Build the vocabulary (now {len(self)} "
+                    "tokens) from all of the data, or give it a token for these: unknown='?'"
                 )
             ids[lost] = self.ids[self.unknown]
         return ids
