@@ -3,9 +3,9 @@
 What you will see (about a minute; less or more with --seconds): an LSTM, composed of Linear, tanh,
 sigmoid and concat, reads the documentation that every CPython carries (pydoc_data.topics) and
 predicts each next character.  The loss falls from ln 103 = 4.6 nats per character, where it only
-guesses, to about 1.3, and the samples turn from noise into words, then into something like English
-about Python.  Backpropagation through time is truncated: every 50 steps the tape is walked back, and
-the state is carried on, detached.
+guesses, to about 1.3, and the samples turn from noise into words, then into something like
+English about Python.  Backpropagation through time is truncated: every 50 steps the tape is walked
+back, and the state is carried on, detached.
 
     python demos/char_lm.py
     python demos/char_lm.py --text book.txt --cell gru --hidden 256 --seconds 600
@@ -77,7 +77,7 @@ def sample(
     model: CharacterModel, vocabulary: Vocabulary, prompt: str, length: int, temperature: float,
     rng: np.random.Generator,
 ) -> str:  # fmt: skip
-    """The prompt, and `length` more characters: each drawn from what the model expects, then fed back.
+    """The prompt, and `length` more characters: each drawn from what the model expects, and fed back.
 
     A low temperature plays safe, a high one dares.
     """
@@ -117,10 +117,14 @@ class Run:
     def speed(self) -> float:
         return self.characters / self.seconds if self.seconds else 0.0
 
+    @property
+    def validated(self) -> str:
+        return "..." if math.isnan(self.validation_loss) else f"{self.validation_loss:.3f}"
+
     def line(self) -> str:
         return (
-            f"{self.seconds:5.0f} s  train {self.train_loss:.3f}  validation "
-            f"{self.validation_loss:.3f}  {self.speed:,.0f} characters/s  gradient {self.norm:.2f}"
+            f"{self.seconds:5.0f} s  train {self.train_loss:.3f}  validation {self.validated}  "
+            f"{self.speed:,.0f} characters/s  gradient norm {self.norm:.2f}"
         )
 
     def screen(self) -> Panel:
@@ -128,19 +132,17 @@ class Run:
         numbers.add_row("train", "validation", "characters/s", "gradient norm", style="dim")
         numbers.add_row(
             f"{self.train_loss:.3f} nats",
-            f"{self.validation_loss:.3f} nats",
+            f"{self.validated} nats",
             f"{self.speed:,.0f}",
             f"{self.norm:.2f}",
         )
         o = self.options
+        curves = Table.grid()
+        curves.add_row(ProgressBar(o.seconds, min(self.seconds, o.seconds), width=60))
+        curves.add_row(Text(sparkline(self.losses, 60), style="cyan"))
         return Panel(
-            Group(
-                ProgressBar(total=o.seconds, completed=min(self.seconds, o.seconds), width=60),
-                Text(sparkline(self.losses, 60), style="cyan"),
-                numbers,
-                Text("\n" + self.sample, style="green"),
-            ),
-            title=f"{o.layers} x {o.hidden} {o.cell.upper()}, {self.seconds:.0f} of {o.seconds:g} s",
+            Group(curves, numbers, Text("\n" + self.sample, style="green")),
+            title=f"{o.layers} x {o.hidden} {o.cell}, {self.seconds:.0f} of {o.seconds:g} s",
         )
 
 
@@ -190,10 +192,10 @@ def main(arguments: list[str] | None = None) -> int:
     model = CharacterModel(len(vocabulary), o.cell, o.hidden, o.layers)
     run, console = Run(o), Console()
     size = sum(p.numel() for p in model.parameters())
-    console.print(
+    print(
         f"{len(text):,} characters, {len(vocabulary)} different ones; {o.layers} x {o.hidden} "
         f"{o.cell.upper()} with {size:,} parameters; training for {o.seconds:g} seconds",
-        highlight=False,
+        flush=True,
     )
 
     def look(length: int = 160) -> None:
@@ -289,8 +291,15 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--bptt", type=at_least(1), default=50, help="steps between two updates (%(default)s)")
     add("--lr", type=at_least(0, float, True), default=4e-3, help="learning rate (%(default)s)")
     add("--seconds", type=at_least(0, float, True), default=60.0, help="of training (%(default)g)")
-    add("--temperature", type=at_least(0, float, True), default=0.8, help="of samples (%(default)s)")
-    add("--length", type=at_least(0), default=500, help="characters of the last sample (%(default)s)")
+    add(
+        "--temperature", type=at_least(0, float, True), default=0.8, help="of samples (%(default)s)"
+    )
+    add(
+        "--length",
+        type=at_least(0),
+        default=500,
+        help="characters of the last sample (%(default)s)",
+    )
     add("--prompt", help="what samples start with (default: a new line)")
     add("--seed", type=at_least(0), default=0, help="of all that is random (%(default)s)")
     add("--report", metavar="FILE", help="write the figures as JSON")
@@ -299,13 +308,15 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     shortest = max(10 * (o.batch + 1), 20)
     if len(o.text_read) < shortest:
         parser.error(
-            f"the text has {len(o.text_read)} characters; --batch {o.batch} needs {shortest} or more"
+            f"the text has {len(o.text_read)} characters; --batch {o.batch} needs at least {shortest}"
         )
     if not o.prompt:
         o.prompt = "\n" if "\n" in o.text_read else o.text_read[0]
     unknown = sorted(set(o.prompt) - set(o.text_read))
     if unknown:
-        parser.error(f"the prompt has characters that the text has not: {' '.join(map(repr, unknown))}")
+        parser.error(
+            f"the prompt has characters that the text has not: {' '.join(map(repr, unknown))}"
+        )
     if o.report and not Path(o.report).absolute().parent.is_dir():
         parser.error(f"--report {o.report}: its folder does not exist")
     return o
