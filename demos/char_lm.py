@@ -77,7 +77,7 @@ def sample(
     model: CharacterModel, vocabulary: Vocabulary, prompt: str, length: int, temperature: float,
     rng: np.random.Generator,
 ) -> str:  # fmt: skip
-    """The prompt, and `length` more characters: each drawn from what the model expects, and fed back.
+    """The prompt, and `length` more characters, each drawn from what the model expects next.
 
     A low temperature plays safe, a high one dares.
     """
@@ -308,7 +308,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     shortest = max(10 * (o.batch + 1), 20)
     if len(o.text_read) < shortest:
         parser.error(
-            f"the text has {len(o.text_read)} characters; --batch {o.batch} needs at least {shortest}"
+            f"the text has {len(o.text_read)} characters; --batch {o.batch} needs {shortest}"
         )
     if not o.prompt:
         o.prompt = "\n" if "\n" in o.text_read else o.text_read[0]

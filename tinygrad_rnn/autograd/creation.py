@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from .operations import array_of, given_sizes
+from .operations import array_of, given_sizes, lacks
 from .tensor import FLOAT, Tensor
 
+unsupported = lacks("out", "device", "layout", "pin_memory", "memory_format")
 
+
+@unsupported
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of `data`: an array (its dtype is kept), a number, nested lists.
 
@@ -42,16 +45,19 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return Tensor(array)
 
 
+@unsupported
 def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the given size: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
     return Tensor(np.zeros(given_sizes(size), dtype or FLOAT), requires_grad)
 
 
+@unsupported
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the given size."""
     return Tensor(np.ones(given_sizes(size), dtype or FLOAT), requires_grad)
 
 
+@unsupported
 def full(
     size: Sequence[int], fill_value: Any, *, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -60,16 +66,19 @@ def full(
     return Tensor(np.full(tuple(size), value, value.dtype), requires_grad)
 
 
+@unsupported
 def zeros_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the shape and dtype of `input`."""
     return Tensor(np.zeros(input.shape, dtype or input.dtype), requires_grad)
 
 
+@unsupported
 def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the shape and dtype of `input`."""
     return Tensor(np.ones(input.shape, dtype or input.dtype), requires_grad)
 
 
+@unsupported
 def arange(
     start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -127,6 +136,7 @@ def rng_of(generator: Generator | None) -> np.random.Generator:
     return (generator or default_generator).numpy
 
 
+@unsupported
 def rand(
     *size: Any,
     generator: Generator | None = None,
@@ -140,6 +150,7 @@ def rand(
     return Tensor(values.astype(dtype or FLOAT), requires_grad)
 
 
+@unsupported
 def randn(
     *size: Any,
     generator: Generator | None = None,
@@ -152,6 +163,7 @@ def randn(
     return Tensor(values.astype(dtype or FLOAT), requires_grad)
 
 
+@unsupported
 def randint(
     low: int,
     high: int | None = None,
@@ -164,6 +176,7 @@ def randint(
     return Tensor(rng_of(generator).integers(*bounds, tuple(size)))
 
 
+@unsupported
 def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
     """The numbers 0 to n - 1 in random order."""
     return Tensor(rng_of(generator).permutation(n))

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import primitives
 from .elementwise import ROWS
-from .operations import mask_of
+from .operations import lacks, mask_of, refuse
 from .tensor import FLOAT, Tensor
 
 P = ParamSpec("P")
@@ -25,8 +25,8 @@ def function(
 
     @wraps(method)
     def call(input: Any, *args: P.args, **options: P.kwargs) -> R:
-        if "out" in options:
-            raise NotImplementedError(f"{method.__name__}: out= is not supported; use the result")
+        if options:
+            refuse(method.__name__, options, ("out", "sparse_grad"))
         return method(input if isinstance(input, Tensor) else Tensor(input), *args, **options)
 
     row = ROWS.get(method.__name__)
@@ -98,6 +98,7 @@ gather = function(Tensor.gather)
 index_select = function(Tensor.index_select)
 
 
+@lacks("out")
 def where(condition: Any, input: Any = None, other: Any = None) -> Tensor:
     """`input` where `condition` (booleans) is true, `other` elsewhere; all three broadcast."""
     if input is None or other is None:
@@ -108,6 +109,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Tensor:
     return Tensor.rowwise("where", mask_of(condition), input, other)
 
 
+@lacks("out")
 def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """Joined end to end along `dim`: their sizes agree in all other dims.
 
@@ -120,6 +122,7 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
 concat = cat
 
 
+@lacks("out")
 def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """Joined along a new dim: all have the same shape."""
     return Tensor.apply(primitives.stack, *_some(tensors, "stack"), dim=dim)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -56,7 +57,6 @@ class Operations:
     def add(self, other: Any, *, alpha: Number = 1) -> Tensor: return self + _times(other, alpha)
     def sub(self, other: Any, *, alpha: Number = 1) -> Tensor: return self - _times(other, alpha)
     def mul(self, other: Any) -> Tensor: return self.rowwise("mul", self, other)
-    def div(self, other: Any) -> Tensor: return self.rowwise("div", self, other)
     def neg(self) -> Tensor: return self.rowwise("neg", self)
     def exp(self) -> Tensor: return self.rowwise("exp", self)
     def expm1(self) -> Tensor: return self.rowwise("expm1", self)
@@ -87,6 +87,12 @@ class Operations:
     def __or__(self, other: Any) -> Tensor: return self.constant(self._array | array_of(other))
     def __invert__(self) -> Tensor: return self.constant(~self._array)
     # fmt: on
+
+    def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        """x / z; of integers too, in float32."""
+        if rounding_mode is not None:
+            raise NotImplementedError("div: rounding_mode is not supported")
+        return self.rowwise("div", self, other)
 
     def __rpow__(self, base: Any) -> Tensor:
         return self.constant(np.asarray(base, self.dtype)).pow(self)
@@ -341,6 +347,31 @@ def _times(x: Any, alpha: Number) -> Any:
 def array_of(x: Any) -> Any:
     """The array of a Tensor; anything else as it is."""
     return x._array if isinstance(x, Operations) else x
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def lacks(*names: str) -> Callable[[F], F]:
+    """A decorator: these keywords of PyTorch's signature raise NotImplementedError."""
+
+    def decorate(f: F) -> F:
+        @wraps(f)
+        def call(*args: Any, **options: Any) -> Any:
+            if options:
+                refuse(f.__name__, options, names)
+            return f(*args, **options)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def refuse(name: str, options: dict[str, Any], lacking: Sequence[str]) -> None:
+    """Takes the keywords that are lacking out of `options`, where they ask for nothing."""
+    for option in lacking:
+        if options.pop(option, None) is not None:
+            raise NotImplementedError(f"{name}: {option}= is not supported")
 
 
 def given_sizes(given: tuple[Any, ...]) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 A cell is one step: ``output, state = cell(x, state)``.  How it runs over time is no business of
 its own (`recurrent`), nor is its gradient (the tape).
 
-Shapes: x (B, I); a state's tensors (B, H); the output (B, H).
+Shapes: x (B, I); a state's tensors (B, H); the output (B, H); all without B for a single x.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import numpy as np
 
 from ..autograd.functions import concat, relu, sigmoid, tanh
 from ..autograd.tensor import Tensor
-from ..recurrent.unroll import State
+from ..recurrent.unroll import State, map_state
 from .module import Module
 from .modules import Linear
 
@@ -36,7 +36,10 @@ class Cell(Module):
                 f"{type(self).__name__}(input_size={self.input_size}): x of shape {x.shape} has "
                 f"{x.shape[-1]} features; expected {self.input_size}"
             )
-        return self.forward(x, self.initial_state(x.shape[0]) if state is None else state)
+        if state is None:
+            state = self.initial_state(x.shape[0] if x.ndim > 1 else 1)
+            state = state if x.ndim > 1 else map_state(lambda s: s.squeeze(0), state)
+        return self.forward(x, state)
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros (B, H), in the dtype of the parameters."""
