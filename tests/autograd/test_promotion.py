@@ -104,8 +104,11 @@ def test_a_scalar_keeps_its_value_for_an_integer_tensor():
     assert (tg.tensor([1, 2]) * 0.5).tolist() == [0.5, 1]
 
 
-def test_a_product_wants_one_dtype():
-    with pytest.raises(RuntimeError, match="dtype"):
-        some(F64, 2, 3) @ some(F32, 3, 2).requires_grad_()
-    with pytest.raises(RuntimeError, match="dtype"):
-        some(I64, 2, 3) @ some(F32, 3, 2)
+def test_the_factors_of_a_product_are_promoted_like_all_operands():
+    """PyTorch refuses mixed factors; here the result has the dtype that their sum would have."""
+    w = some(F32, 3, 2).requires_grad_()
+    for x, dtype in ((some(F64, 2, 3), F64), (some(I64, 2, 3), F32), (np.ones((2, 3)), F64)):
+        y = x @ w
+        assert y.dtype == dtype
+        (g,) = tg.grad(y.sum(), w)
+        assert g.dtype == F32

@@ -57,8 +57,8 @@ def primitive(op, value, /, *shapes, keeps="", twice=True, **options):
     return Case(op, value, shapes, (), options, {*keeps}, twice)
 
 
-def reductions(op, value, **other):
-    """Over everything, one dim and several, with and without keeping them."""
+def reductions(op, value, several=True, **other):
+    """Over everything, one dim, and several where an op takes them; kept or not."""
     for dim, keepdim, *shapes in [
         (None, False, ((2, 3),), ((),), ((4,),)),
         (-1, True, ((2, 3),), ((0, 3),)),
@@ -66,7 +66,8 @@ def reductions(op, value, **other):
         ((0, -1), False, ((2, 3, 2),), ((2, 3),)),
     ]:
         call = lambda a, d=dim, keep=keepdim: value(np.atleast_1d(a), axis=d, keepdims=keep)
-        yield primitive(op, call, *shapes, **other, dim=dim, keepdim=keepdim)
+        if several or not isinstance(dim, tuple):
+            yield primitive(op, call, *shapes, **other, dim=dim, keepdim=keepdim)
 
 
 def along(op, value, **other):
@@ -159,7 +160,7 @@ CASES = [
     *reductions("sum", np.sum),
     *reductions("amax", np.max),
     *reductions("amin", np.min),
-    *reductions("prod", np.prod, twice=False),
+    *reductions("prod", np.prod, several=False, twice=False),
     *reductions("logsumexp", log_sum_exp, keeps="0y"),
     *along("cumsum", np.add.accumulate),
     *along("softmax", softmax, keeps="y"),

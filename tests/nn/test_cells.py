@@ -96,8 +96,17 @@ def test_without_a_state_a_step_starts_from_zeros(name, rng):
     np.testing.assert_array_equal(cell(x)[0].data, cell(x, cell.initial_state(B))[0].data)
 
 
-def test_float32_stays_float32(name):
-    output, state = CELLS[name](I, H)(tg.ones(B, I))
+def test_a_step_needs_no_batch(name, rng):
+    cell = randomised(CELLS[name](I, H), rng)
+    x, state = tg.tensor(rng.standard_normal((B, I))), random_state(cell, rng)
+    alone = cell(x[1], tuple(s[1] for s in state) if name == "lstm" else state[1])
+    np.testing.assert_allclose(alone[0].data, cell(x, state)[0].data[1], rtol=1e-12)
+    np.testing.assert_allclose(cell(x[1])[0].data, cell(x)[0].data[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_float32_stays_float32(name, dtype):
+    output, state = CELLS[name](I, H)(tg.ones(B, I, dtype=dtype))
     assert {t.dtype for t in [output, *tensors_of(state)]} == {np.dtype(np.float32)}
 
 
@@ -179,6 +188,20 @@ def test_another_number_of_features_is_an_error_that_names_the_cell(name):
     cell = CELLS[name](I, H)
     with pytest.raises(ValueError, match=r"Cell\(input_size=2\): x of shape \(3, 7\).*7 features"):
         cell(tg.ones(B, 7))
+
+
+@pytest.mark.parametrize("shape", [(B, H + 1), (B + 1, H), (H,)])
+def test_a_state_that_does_not_fit_is_an_error_that_names_the_cell(name, shape):
+    cell, part = CELLS[name](I, H), tg.ones(shape)
+    with pytest.raises(ValueError, match=r"Cell\(.*state") as raised:
+        cell(tg.ones(B, I), (part, part) if name == "lstm" else part)
+    assert str(shape) in str(raised.value)
+
+
+def test_a_state_of_another_form_is_an_error_that_says_which_is_right(name):
+    cell, part = CELLS[name](I, H), tg.ones(B, H)
+    with pytest.raises(ValueError, match=r"Cell\(.*state"):
+        cell(tg.ones(B, I), part if name == "lstm" else (part, part))
 
 
 def test_the_repr_shows_sizes_and_parts():

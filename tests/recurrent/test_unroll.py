@@ -179,6 +179,15 @@ def test_lengths_may_be_any_integers(kind):
     np.testing.assert_array_equal(outputs.data.sum((0, 2)), LENGTHS)
 
 
+def test_the_ids_that_a_cell_looks_up_stay_integers():
+    table = nn.Embedding(7, 1)
+    cell = lambda ids, s: (table(ids), s)
+    ids = tg.tensor([[1, 2], [3, 4]])
+    outputs, _ = tg.unroll(cell, ids, tg.zeros(2), [1, 2])
+    rows = table.weight.data[ids.data]
+    np.testing.assert_array_equal(outputs.data, rows * [[[1], [1]], [[0], [1]]])
+
+
 def test_full_lengths_are_no_lengths(cell, xs, state):
     outputs, _ = tg.unroll(cell, xs, state, [T] * B)
     np.testing.assert_array_equal(outputs.data, tg.unroll(cell, xs, state)[0].data)

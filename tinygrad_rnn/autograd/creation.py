@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from .operations import array_of, given_sizes, lacks
-from .tensor import FLOAT, Tensor
+from .promotion import FLOAT
+from .tensor import Tensor
 
 unsupported = lacks("out", "device", "layout", "pin_memory", "memory_format")
 

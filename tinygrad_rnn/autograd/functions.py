@@ -10,12 +10,21 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from . import primitives
+from .creation import tensor
 from .elementwise import ROWS
 from .operations import lacks, mask_of, refuse
-from .tensor import FLOAT, Tensor
+from .promotion import NUMBERS
+from .tensor import Tensor
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def as_tensor(x: Any) -> Tensor:
+    """x itself; a Tensor that shares the array x; or what ``tensor(x)`` makes of anything else."""
+    if isinstance(x, Tensor):
+        return x
+    return Tensor(x) if isinstance(x, np.ndarray) else tensor(x)
 
 
 def function(
@@ -27,7 +36,7 @@ def function(
     def call(input: Any, *args: P.args, **options: P.kwargs) -> R:
         if options:
             refuse(method.__name__, options, ("out", "sparse_grad"))
-        return method(input if isinstance(input, Tensor) else Tensor(input), *args, **options)
+        return method(as_tensor(input), *args, **options)
 
     row = ROWS.get(method.__name__)
     if row is not None and not method.__doc__:
@@ -84,18 +93,34 @@ log_softmax = function(Tensor.log_softmax)
 cumsum = function(Tensor.cumsum)
 
 clone = function(Tensor.clone)
-reshape = function(Tensor.reshape)
 flatten = function(Tensor.flatten)
 transpose = function(Tensor.transpose)
-permute = function(Tensor.permute)
 squeeze = function(Tensor.squeeze)
 unsqueeze = function(Tensor.unsqueeze)
-flip = function(Tensor.flip)
-split = function(Tensor.split)
 chunk = function(Tensor.chunk)
 unbind = function(Tensor.unbind)
 gather = function(Tensor.gather)
 index_select = function(Tensor.index_select)
+
+
+def reshape(input: Any, shape: Sequence[int]) -> Tensor:
+    """The same values in the same order, in another shape (one size may be -1)."""
+    return as_tensor(input).reshape(*shape)
+
+
+def permute(input: Any, dims: Sequence[int]) -> Tensor:
+    """Dim i of the result is dim ``dims[i]`` of the input."""
+    return as_tensor(input).permute(*dims)
+
+
+def flip(input: Any, dims: Sequence[int]) -> Tensor:
+    """The order reversed along `dims`."""
+    return as_tensor(input).flip(*dims)
+
+
+def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Cut along `dim`: into pieces of one size (the last may be smaller), or of given sizes."""
+    return as_tensor(tensor).split(split_size_or_sections, dim)
 
 
 @lacks("out")
@@ -103,9 +128,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Tensor:
     """`input` where `condition` (booleans) is true, `other` elsewhere; all three broadcast."""
     if input is None or other is None:
         raise NotImplementedError("where(condition) alone is not supported; use numpy.nonzero")
-    if not isinstance(input, Tensor | np.ndarray) and not isinstance(other, Tensor | np.ndarray):
-        floats = isinstance(input, float) or isinstance(other, float)
-        input = Tensor(np.asarray(input, FLOAT if floats else None))
+    if type(input) in NUMBERS and type(other) in NUMBERS:
+        input = as_tensor(type(other)(0) + input)  # of the higher kind
     return Tensor.rowwise("where", mask_of(condition), input, other)
 
 
@@ -116,7 +140,7 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     >>> cat([Tensor([1, 2]), Tensor([3])])
     tensor([1, 2, 3])
     """
-    return Tensor.apply(primitives.concat, *_some(tensors, "cat"), dim=dim)
+    return Tensor.apply(primitives.concat, *_some(tensors, "concat"), dim=dim)
 
 
 concat = cat
@@ -131,4 +155,4 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
 def _some(tensors: Sequence[Any], name: str) -> Sequence[Any]:
     if isinstance(tensors, Tensor | np.ndarray) or not len(tensors):
         raise TypeError(f"{name}: expected a non-empty list of Tensors, got {tensors!r:.60}")
-    return tensors
+    return Tensor.alike(name, *tensors)

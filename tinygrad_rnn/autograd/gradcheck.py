@@ -89,6 +89,8 @@ def gradgradcheck(
     """
     given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     wanted = [x for x in given if x.requires_grad]
+    if not wanted:
+        raise ValueError("gradgradcheck expects at least one input with requires_grad=True")
     rng = np.random.default_rng(1)
     outputs = _outputs(f, given)
     seeds = [Tensor(rng.standard_normal(y.shape), requires_grad=True) for y in outputs]

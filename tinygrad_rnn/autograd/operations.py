@@ -31,6 +31,7 @@ class Operations:
     _array: Array
     apply: Callable[..., Any]  # runs a primitive and records it
     rowwise: Callable[..., Tensor]  # the same for a row of the calculus table
+    alike: Callable[..., tuple[Any, ...]]  # brings inputs to one dtype
     constant: Callable[[Any], Tensor]  # a tensor that nothing has been recorded about
 
     # fmt: off
@@ -95,13 +96,15 @@ class Operations:
         return self.rowwise("div", self, other)
 
     def __rpow__(self, base: Any) -> Tensor:
-        return self.constant(np.asarray(base, self.dtype)).pow(self)
+        *_, x = self.alike("pow", base, self)
+        return self.constant(np.asarray(base, x.dtype)).pow(x)
 
     def pow(self, exponent: Any) -> Tensor:
         """x ** exponent, a number or a tensor."""
         if isinstance(exponent, Operations | np.ndarray):
             return self.rowwise("pow", self, exponent)
-        x = self.float() if isinstance(exponent, float) and self.dtype.kind != "f" else self
+        exponent = exponent.item() if isinstance(exponent, np.generic) else exponent
+        x, _ = self.alike("power", self, exponent)
         return self.rowwise("power", x, n=exponent)
 
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
@@ -112,9 +115,12 @@ class Operations:
             )
         if min is None and max is None:
             raise ValueError("clamp: at least one of min and max must be given")
-        limits = (np.finfo if self.dtype.kind == "f" else np.iinfo)(self.dtype)
-        low, high = limits.min if min is None else min, limits.max if max is None else max
-        return self.rowwise("clamp", self, low=low, high=high)
+        given = [b.item() if isinstance(b, np.generic) else b for b in (min, max) if b is not None]
+        x, *_ = self.alike("clamp", self, *given)
+        limits = (-np.inf, np.inf) if x.dtype.kind == "f" else np.iinfo(x.dtype)
+        low, high = limits if isinstance(limits, tuple) else (limits.min, limits.max)
+        low, high = low if min is None else given[0], high if max is None else given[-1]
+        return self.rowwise("clamp", x, low=low, high=high)
 
     def where(self, condition: Any, other: Any) -> Tensor:
         """self where `condition` is true, `other` elsewhere."""
@@ -127,11 +133,18 @@ class Operations:
     # ------------------------------------------------------------------- products and reductions
 
     # fmt: off
-    def __matmul__(self, other: Any) -> Tensor: return self.apply(P.matmul, self, other)
-    def __rmatmul__(self, other: Any) -> Tensor: return self.apply(P.matmul, other, self)
-    def matmul(self, other: Any) -> Tensor: return self.apply(P.matmul, self, other)
-    def outer(self, vec2: Tensor) -> Tensor: return self.reshape(-1, 1) * vec2.reshape(1, -1)
+    def __matmul__(self, other: Any) -> Tensor: return self.matmul(other)
+    def __rmatmul__(self, other: Any) -> Tensor: return self.constant(other).matmul(self)
     # fmt: on
+
+    def matmul(self, other: Any) -> Tensor:
+        return self.apply(P.matmul, *self.alike("matmul", self, other))
+
+    def outer(self, vec2: Any) -> Tensor:
+        """x z^T of two vectors: (N,), (M,) -> (N, M)."""
+        if self.ndim != 1 or vec2.ndim != 1:
+            raise RuntimeError(f"outer: expected 1-D tensors, got {self.shape} and {vec2.shape}")
+        return self[:, None] * vec2
 
     def max(self, dim: Any = None, keepdim: bool = False) -> Any:
         """The largest of all; over one dim, values and indices; or of two tensors."""
@@ -241,14 +254,16 @@ class Operations:
         """The dims from `start_dim` to `end_dim` as one."""
         if not self.ndim:
             return self.reshape(1)
-        start, end = dims_of((start_dim,), self.ndim)[0], dims_of((end_dim,), self.ndim)[0]
+        (start,), (end,) = dims_of(start_dim, self.ndim), dims_of(end_dim, self.ndim)
+        if start > end:
+            raise RuntimeError(f"flatten: start_dim {start} comes after end_dim {end}")
         size = int(np.prod(self.shape[start : end + 1]))
         return self.reshape(*self.shape[:start], size, *self.shape[end + 1 :])
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two dims exchanged."""
         dims = list(range(self.ndim))
-        a, b = dims_of((dim0,), self.ndim)[0], dims_of((dim1,), self.ndim)[0]
+        (a,), (b,) = dims_of(dim0, self.ndim), dims_of(dim1, self.ndim)
         dims[a], dims[b] = b, a
         return self.permute(*dims)
 
@@ -259,7 +274,7 @@ class Operations:
 
     def unsqueeze(self, dim: int) -> Tensor:
         """With a new dim of size 1 at `dim`."""
-        (at,) = dims_of((dim,), self.ndim + 1)
+        (at,) = dims_of(dim, self.ndim + 1)
         return self.reshape(*self.shape[:at], 1, *self.shape[at:])
 
     def expand(self, *sizes: Any) -> Tensor:
@@ -282,7 +297,7 @@ class Operations:
             sizes = [min(split_size, whole - at) for at in range(0, whole, split_size)] or [0]
         else:
             sizes = list(split_size)
-            if sum(sizes) != whole:
+            if sum(sizes) != whole or min(sizes, default=0) < 0:
                 raise RuntimeError(
                     f"split_with_sizes expects sizes that sum exactly to {whole} (the size of dim "
                     f"{dim} of {self.shape}), got {sizes}, which sum to {sum(sizes)}"
@@ -293,7 +308,8 @@ class Operations:
         """Cut along `dim` into at most `chunks` pieces of equal size (the last may be smaller)."""
         if chunks < 1:
             raise RuntimeError(f"chunk expects chunks to be greater than 0, got {chunks}")
-        return self.split(max(1, -(-self.shape[dim] // chunks)), dim)
+        whole = self.shape[dim]
+        return self.split(-(-whole // chunks) if whole else [0] * chunks, dim)
 
     # ----------------------------------------------------------------------------------- indexing
 
@@ -303,7 +319,10 @@ class Operations:
 
     def gather(self, dim: int, index: Any) -> Tensor:
         """out[i][j] = self[i][index[i][j]] for dim 1; `index` has as many dims as self."""
-        (dim,), ids = dims_of((dim,), self.ndim), ids_of(index)
+        ids = ids_of(index)
+        if not self.ndim:
+            return self.reshape(1).gather(dim, ids.reshape(1)).reshape(ids.shape)
+        (dim,) = dims_of(dim, self.ndim)
         if ids.ndim != self.ndim:
             raise RuntimeError(
                 f"gather: index has shape {ids.shape}; expected {self.ndim} dims like {self.shape}"
@@ -313,8 +332,10 @@ class Operations:
 
     def index_select(self, dim: int, index: Any) -> Tensor:
         """The slices along `dim` that `index` (1-D, integers) names."""
-        before = (slice(None),) * dims_of((dim,), self.ndim)[0]
-        return self.apply(P.index, self, key=(*before, ids_of(index).reshape(-1)))
+        (before,), ids = dims_of(dim, self.ndim), ids_of(index)
+        if ids.ndim > 1:
+            raise IndexError(f"index_select: expected a vector of indices, got shape {ids.shape}")
+        return self.apply(P.index, self, key=(*[slice(None)] * before, ids.reshape(-1)))
 
 
 def _most(which: str, x: Any, dim: Any, keepdim: bool) -> Any:
@@ -391,4 +412,8 @@ def key_of(key: Any) -> tuple[Any, ...]:
     """What stands in x[...] as a tuple in which every array is our own copy."""
     keys = key if isinstance(key, tuple) else (key,)
     arrays = Operations | np.ndarray | list
-    return tuple(np.array(array_of(k)) if isinstance(k, arrays) else k for k in keys)
+    copies = (np.array(array_of(k)) if isinstance(k, arrays) else k for k in keys)
+    return tuple(
+        k.astype(np.intp) if isinstance(k, np.ndarray) and not k.size and k.dtype.kind == "f" else k
+        for k in copies
+    )

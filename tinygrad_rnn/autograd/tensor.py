@@ -15,14 +15,11 @@ import numpy as np
 from . import elementwise
 from .operations import Operations, array_of, key_of, mask_of
 from .primitives import Array
+from .promotion import FLOAT, NUMBERS, promoted
 from .recording import enable_grad, mode
 from .tape import Edge, Key, Node, changed, walk
 
 ROW = elementwise.PRIMITIVES
-KEEP_INTEGERS = {"add", "sub", "mul", "neg", "pow", "power", "abs", "square", "relu"}
-KEEP_INTEGERS |= {"maximum", "minimum", "clamp"}
-FLOAT = np.dtype(np.float32)  # the default dtype
-_NUMBERS = (float, int, bool)
 
 
 class Tensor(Operations):
@@ -201,7 +198,8 @@ class Tensor(Operations):
         if self.grad is not None and self.grad.shape != g.shape:
             raise RuntimeError(f".grad has shape {self.grad.shape}; expected {g.shape} or None")
         if isinstance(g, Tensor):
-            self.grad = g.clone() if self.grad is None else self.grad + g
+            with enable_grad():
+                self.grad = g.clone() if self.grad is None else self.grad + g
         elif self.grad is None or self.grad.requires_grad or self.grad.dtype != self.dtype:
             total = g if self.grad is None else g + self.grad._array
             self.grad = Tensor(np.array(total, self.dtype))  # a copy: g may be shared, or a view
@@ -266,10 +264,17 @@ class Tensor(Operations):
     def rowwise(name: str, *inputs: Any, **constants: Any) -> Tensor:
         """Applies a row of the calculus table, with PyTorch's rules for mixed dtypes."""
         for x in inputs:
-            if not (x._array.dtype is FLOAT if isinstance(x, Tensor) else type(x) in _NUMBERS):
-                inputs = tuple(_promoted(name, inputs))
+            if not (x._array.dtype is FLOAT if isinstance(x, Tensor) else type(x) in NUMBERS):
+                inputs = Tensor.alike(name, *inputs)
                 break
         return _record(ROW[name], inputs, constants)
+
+    @staticmethod
+    def alike(name: str, *inputs: Any) -> tuple[Any, ...]:
+        """The inputs of the op `name` in one dtype (but a condition stays what it is)."""
+        first = 1 if name == "where" else 0
+        operands = [x if isinstance(x, Tensor) else _operand(x, name) for x in inputs[first:]]
+        return (*inputs[:first], *promoted(name, operands))
 
     @staticmethod
     def constant(array: Any) -> Tensor:
@@ -310,25 +315,6 @@ def _result(value: Any, node: Node | None) -> Tensor:
             tensor._edge = ((node, len(node.outputs)), shape, dtype)
         node.outputs.append((weakref.ref(tensor), shape, dtype, id(value)))
     return tensor
-
-
-def _promoted(name: str, inputs: Sequence[Any]) -> Sequence[Any]:
-    """The inputs in one dtype: integers do not make float32 wider, nor do 0-d tensors (PyTorch)."""
-    if name == "where":  # the condition stays what it is
-        return [inputs[0], *_promoted("the branches of where", inputs[1:])]
-    operands = [x if isinstance(x, Tensor) else _operand(x, name) for x in inputs]
-    tensors = [
-        x if isinstance(x, Tensor) else Tensor(x) for x in operands if type(x) not in _NUMBERS
-    ]
-    floats = [x for x in tensors if x.dtype.kind == "f"]
-    if floats:
-        dtype = np.result_type(*(x.dtype for x in [x for x in floats if x.ndim] or floats))
-    elif (name in KEEP_INTEGERS or "where" in name) and float not in map(type, operands):
-        dtype = np.result_type(*(x.dtype for x in tensors))
-    else:
-        dtype = FLOAT
-    rest = iter(tensors)
-    return [x if type(x) in _NUMBERS else next(rest).to(dtype) for x in operands]
 
 
 # ------------------------------------------------------------------------------ backward and grad
@@ -446,7 +432,7 @@ def _operand(x: Any, name: str) -> Any:
     """An input that is not a Tensor; a number stays a number, which does not widen float32."""
     if isinstance(x, np.generic):
         return x.item()
-    if isinstance(x, np.ndarray) or type(x) in _NUMBERS:
+    if isinstance(x, np.ndarray) or type(x) in NUMBERS:
         return x
     raise TypeError(f"{name}: expected a Tensor, an array or a number, got {type(x).__name__}")
 

@@ -27,6 +27,8 @@ NONLINEARITIES: dict[str, Callable[[Any], Tensor]] = {
 class Cell(Module):
     """What every cell here has: its sizes, and a state of zeros to start from."""
 
+    parts = 1  # tensors in the state
+
     def __init__(self, input_size: int, hidden_size: int) -> None:
         self.input_size, self.hidden_size = input_size, hidden_size
 
@@ -39,6 +41,14 @@ class Cell(Module):
         if state is None:
             state = self.initial_state(x.shape[0] if x.ndim > 1 else 1)
             state = state if x.ndim > 1 else map_state(lambda s: s.squeeze(0), state)
+        expected = (*x.shape[:-1], self.hidden_size)
+        tensors = state if isinstance(state, tuple | list) else (state,)
+        if len(tensors) != self.parts or any(s.shape != expected for s in tensors):
+            kind = "a tensor" if self.parts == 1 else f"a tuple of {self.parts} tensors"
+            raise ValueError(
+                f"{type(self).__name__}({self.extra_repr()}): expected a state that is {kind} of "
+                f"shape {expected}, got {[s.shape for s in tensors]}"
+            )
         return self.forward(x, state)
 
     def initial_state(self, batch_size: int) -> State:
@@ -98,6 +108,8 @@ class LSTMCell(Cell):
     Source: Hochreiter and Schmidhuber 1997, Gers et al. 2000 (the forget gate), Jozefowicz et al.
     2015 (its bias).  PyTorch has two biases, which add up to b, and no forget_bias.
     """
+
+    parts = 2
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, forget_bias: float = 1.0

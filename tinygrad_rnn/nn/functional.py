@@ -116,14 +116,16 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Shapes: input (..., I), weight (O, I), bias (O,); the result (..., O).
     Raises: ValueError where the number of features is not I.
     """
-    if input.shape[-1] != weight.shape[1]:
+    if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
+        features = f"has {input.shape[-1]} features" if input.ndim else "has none"
         raise ValueError(
-            f"linear: x of shape {input.shape} has {input.shape[-1]} features; expected "
-            f"{weight.shape[1]}, as the weight has shape {weight.shape}"
+            f"linear: x of shape {input.shape} {features}; expected {weight.shape[-1]}, as the "
+            f"weight (O, I) has shape {weight.shape}"
         )
-    if bias is None:
-        return Tensor.apply(primitives.linear, input, weight)
-    return Tensor.apply(primitives.linear, input, weight, bias)
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"linear: the bias has shape {bias.shape}; expected {weight.shape[:1]}")
+    operands = (input, weight) if bias is None else (input, weight, bias)
+    return Tensor.apply(primitives.linear, *Tensor.alike("linear", *operands))
 
 
 def embedding(
@@ -155,6 +157,8 @@ def embedding(
     rows = weight[ids]
     if padding_idx is None:
         return rows
+    if not -len(weight) <= padding_idx < len(weight):
+        raise ValueError(f"embedding: padding_idx {padding_idx} is no row of {len(weight)}")
     padding = (ids == padding_idx % len(weight))[..., None]
     return where(padding, rows.detach(), rows)
 

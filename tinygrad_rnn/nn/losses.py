@@ -32,6 +32,8 @@ def cross_entropy(
     is no class.
     """
     _no_old_arguments("cross_entropy", size_average, reduce)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     dim = 0 if input.ndim == 1 else 1
     logs = log_softmax(input, dim)
     if np.asarray(array_of(target)).dtype.kind == "f":
@@ -40,7 +42,7 @@ def cross_entropy(
     if not label_smoothing:
         return hard
     ids, kept = _class_ids(logs, target, dim, ignore_index)
-    weighted = logs if weight is None else logs * _along(weight, dim, logs.ndim)
+    weighted = _weighted(logs, weight, dim)
     smooth = where(kept, -weighted.sum(dim), 0.0)
     smooth = _reduced(smooth, reduction, _total_weight(logs, ids, kept, weight))
     return (1 - label_smoothing) * hard + (label_smoothing / logs.shape[dim]) * smooth
@@ -64,7 +66,8 @@ def nll_loss(
     ids, kept = _class_ids(input, target, dim, ignore_index)
     losses = -input.gather(dim, np.expand_dims(ids, dim)).squeeze(dim)
     if weight is not None:
-        losses = losses * Tensor(array_of(weight)[ids])
+        _check_weight(input, weight, dim)
+        losses = losses * weight[ids]
     if not kept.all():
         losses = where(kept, losses, 0.0)
     return _reduced(losses, reduction, _total_weight(input, ids, kept, weight))
@@ -81,7 +84,7 @@ def _soft_cross_entropy(
     classes = logs.shape[dim]
     if smoothing:
         target = target * (1 - smoothing) + smoothing / classes
-    weighted = logs if weight is None else logs * _along(weight, dim, logs.ndim)
+    weighted = _weighted(logs, weight, dim)
     losses = -(weighted * target).sum(dim)
     return _reduced(losses, reduction, losses.numel())
 
@@ -112,8 +115,18 @@ def _total_weight(input: Tensor, ids: np.ndarray, kept: np.ndarray, weight: Any)
     return int(kept.sum()) if weight is None else float(array_of(weight)[ids][kept].sum())
 
 
-def _along(weight: Tensor, dim: int, ndim: int) -> Tensor:
-    return weight.reshape(*(-1 if d == dim else 1 for d in range(ndim)))
+def _weighted(logs: Tensor, weight: Tensor | None, dim: int) -> Tensor:
+    if weight is None:
+        return logs
+    _check_weight(logs, weight, dim)
+    return logs * weight.reshape(*(-1 if d == dim else 1 for d in range(logs.ndim)))
+
+
+def _check_weight(logs: Tensor, weight: Tensor, dim: int) -> None:
+    if weight.shape != (logs.shape[dim],):
+        raise ValueError(
+            f"expected a weight for each of {logs.shape[dim]} classes, got shape {weight.shape}"
+        )
 
 
 def mse_loss(

@@ -227,7 +227,7 @@ class ModuleList(Module):
 
     def append(self, module: Module) -> Self:
         """Adds one at the end; returns the list."""
-        setattr(self, str(len(self)), module)
+        _number(self, [module], len(self))
         return self
 
     def __iter__(self) -> Iterator[Module]:
@@ -240,8 +240,8 @@ class ModuleList(Module):
         return list(self.children())[index]
 
 
-def _number(owner: Module, modules: Iterable[Any]) -> None:
-    for i, module in enumerate(modules):
+def _number(owner: Module, modules: Iterable[Any], start: int = 0) -> None:
+    for i, module in enumerate(modules, start):
         if not isinstance(module, Module):
             raise TypeError(
                 f"{type(owner).__name__}: expected Modules, got {type(module).__name__} at {i}"

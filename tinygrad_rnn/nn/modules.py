@@ -7,7 +7,8 @@ import numpy as np
 
 from ..autograd.creation import randn, rng_of
 from ..autograd.functions import sigmoid, tanh
-from ..autograd.tensor import FLOAT, Tensor
+from ..autograd.promotion import FLOAT
+from ..autograd.tensor import Tensor
 from . import functional as F
 from .module import Module, Parameter
 
@@ -59,7 +60,8 @@ class Embedding(Module):
         return F.embedding(ids, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
-        return f"{self.num_embeddings}, {self.embedding_dim}"
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
 class LayerNorm(Module):

@@ -40,13 +40,13 @@ def unroll(
         state = cell.initial_state(B)  # type: ignore[attr-defined]
     alive = None if lengths is None else np.arange(T)[:, None] < lengths_of(lengths, T, B)
     if alive is not None:
-        xs = where(_beside(alive, xs), xs, 0.0)  # padding may hold NaN, and 0 * NaN is NaN
+        xs = where(_beside(alive, xs), xs, 0)  # padding may hold NaN, and 0 * NaN is NaN
     outputs = []
     for t, x in enumerate(xs.unbind()):
         output, new = cell(x, state)
         if alive is not None:
             now = alive[t]
-            output = where(_beside(now, output), output, 0.0)
+            output = where(_beside(now, output), output, 0)
             new = map_state(lambda n, old: where(_beside(now, n), n, old), new, state)  # noqa: B023
         outputs.append(output)
         state = new

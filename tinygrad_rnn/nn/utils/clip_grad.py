@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ...autograd.promotion import FLOAT
 from ...autograd.recording import no_grad
-from ...autograd.tensor import FLOAT, Tensor
+from ...autograd.tensor import Tensor
 
 Parameters = Tensor | Iterable[Tensor]
 

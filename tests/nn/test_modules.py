@@ -1,0 +1,220 @@
+"""Modules with weights, and that every activation and loss as a module is its function."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import nn
+from tinygrad_rnn.nn import functional as F
+
+
+@pytest.fixture
+def x(rng):
+    return tg.tensor(rng.standard_normal((4, 5)), requires_grad=True)
+
+
+# --------------------------------------------------------------------------------------- Linear
+
+
+@pytest.mark.parametrize("lead", [(), (4,), (2, 3), (0,)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_is_x_wt_plus_b(lead, bias, rng):
+    linear = nn.Linear(5, 3, bias).double()
+    x = rng.standard_normal((*lead, 5))
+    expected = x @ linear.weight.data.T + (linear.bias.data if bias else 0)
+    y = linear(tg.tensor(x, requires_grad=True))
+    assert y.shape == (*lead, 3)
+    np.testing.assert_allclose(y.data, expected, rtol=1e-12)
+    leaf = tg.tensor(x, requires_grad=True)
+    assert tg.gradcheck(lambda *_: linear(leaf), [leaf, *linear.parameters()])
+
+
+def test_linear_starts_uniform_within_one_over_the_root_of_its_inputs():
+    tg.manual_seed(0)
+    linear = nn.Linear(400, 300)
+    assert linear.weight.shape == (300, 400)
+    assert linear.bias.shape == (300,)
+    for parameter in linear.parameters():
+        assert parameter.dtype == np.float32
+        assert np.abs(parameter.data).max() <= 1 / 20
+    assert linear.weight.data.std() == pytest.approx(1 / 20 / np.sqrt(3), rel=0.01)
+    assert linear.weight.data.mean() == pytest.approx(0, abs=1e-3)
+    tg.manual_seed(0)
+    np.testing.assert_array_equal(nn.Linear(400, 300).weight.data, linear.weight.data)
+
+
+def test_linear_without_bias_has_none():
+    linear = nn.Linear(5, 3, bias=False)
+    assert linear.bias is None
+    assert [name for name, _ in linear.named_parameters()] == ["weight"]
+
+
+def test_whole_numbers_do_not_widen_float32():
+    """A one-hot vector is int64, and the product stays in the dtype of the weight."""
+    one_hot = F.one_hot(np.array([2, 0]), 3)
+    linear = nn.Linear(3, 2)
+    assert linear(one_hot).dtype == np.float32
+    np.testing.assert_allclose(linear(one_hot).data, linear(one_hot.float()).data, rtol=1e-6)
+
+
+def test_linear_without_inputs_gives_its_bias():
+    linear = nn.Linear(0, 3)
+    np.testing.assert_array_equal(linear(tg.ones(2, 0)).data, [linear.bias.data] * 2)
+
+
+# ------------------------------------------------------------------------------------ Embedding
+
+
+def test_embedding_gives_the_rows_that_the_ids_name():
+    tg.manual_seed(0)
+    table = nn.Embedding(200, 300)
+    assert table.weight.data.std() == pytest.approx(1, rel=0.02)
+    ids = np.array([[3, 1], [3, 0]])
+    for given in (ids, tg.tensor(ids), ids.tolist()):
+        np.testing.assert_array_equal(table(given).data, table.weight.data[ids])
+
+
+@pytest.mark.parametrize("padding_idx", [1, -2])
+def test_the_vector_of_the_padding_is_zero_and_stays_so(padding_idx):
+    table = nn.Embedding(3, 2, padding_idx=padding_idx)
+    np.testing.assert_array_equal(table.weight.data[1], 0)
+    table([0, 1, 1, 2, 2]).sum().backward()
+    np.testing.assert_array_equal(table.weight.grad.data, [[1, 1], [0, 0], [2, 2]])
+
+
+# ------------------------------------------------------------------------------------ LayerNorm
+
+
+def test_layer_norm_starts_with_mean_0_and_variance_1(x):
+    norm = nn.LayerNorm(5).double()
+    y = norm(x).data
+    np.testing.assert_allclose(y.mean(-1), 0, atol=1e-12)
+    np.testing.assert_allclose(y.var(-1), 1, rtol=1e-3)
+    np.testing.assert_array_equal(norm.weight.data, np.ones(5))
+    np.testing.assert_array_equal(norm.bias.data, np.zeros(5))
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["weight", "bias"]),
+        ({"bias": False}, ["weight"]),
+        ({"elementwise_affine": False}, []),
+        ({"normalized_shape": (4, 5), "eps": 0.1}, ["weight", "bias"]),
+    ],
+)
+def test_layer_norm_is_its_function(options, names, x, rng):
+    options = {"normalized_shape": 5} | options
+    norm = nn.LayerNorm(**options)
+    for parameter in norm.parameters():
+        parameter.data = rng.standard_normal(parameter.shape)
+    assert [name for name, _ in norm.named_parameters()] == names
+    sizes, eps = options["normalized_shape"], options.get("eps", 1e-5)
+    expected = F.layer_norm(x, sizes, norm.weight, norm.bias, eps)
+    np.testing.assert_array_equal(norm(x).data, expected.data)
+
+
+# -------------------------------------------------------------------------------------- Dropout
+
+
+def test_dropout_works_in_training_only(x):
+    drop = nn.Dropout(0.5)
+    tg.manual_seed(3)
+    dropped = drop(x)
+    tg.manual_seed(3)
+    np.testing.assert_array_equal(dropped.data, F.dropout(x, 0.5).data)
+    assert np.any(dropped.data == 0)
+    assert drop.eval()(x) is x
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1])
+def test_dropout_refuses_what_is_no_probability(p):
+    with pytest.raises(ValueError, match=f"between 0 and 1, but got {p}"):
+        nn.Dropout(p)
+
+
+# -------------------------------------------------------------------------- functions as modules
+
+TARGET = tg.tensor(np.linspace(0.0, 1.0, 20).reshape(4, 5))
+IDS = tg.tensor([0, 4, 2, 2])
+WEIGHT = tg.tensor(np.linspace(0.5, 2.0, 5))
+SMOOTH = {"weight": WEIGHT, "ignore_index": 2, "reduction": "sum", "label_smoothing": 0.1}
+
+FUNCTIONS = [
+    (nn.Identity, {}, lambda x: x, ()),
+    (nn.Tanh, {}, F.tanh, ()),
+    (nn.Sigmoid, {}, F.sigmoid, ()),
+    (nn.ReLU, {}, F.relu, ()),
+    (nn.SiLU, {}, F.silu, ()),
+    (nn.LeakyReLU, {}, F.leaky_relu, ()),
+    (nn.LeakyReLU, {"negative_slope": 0.3}, F.leaky_relu, ()),
+    (nn.ELU, {}, F.elu, ()),
+    (nn.ELU, {"alpha": 0.3}, F.elu, ()),
+    (nn.Softplus, {}, F.softplus, ()),
+    (nn.Softplus, {"beta": 3.0}, F.softplus, ()),
+    (nn.Softmax, {"dim": 0}, F.softmax, ()),
+    (nn.LogSoftmax, {"dim": -1}, F.log_softmax, ()),
+    (nn.CrossEntropyLoss, {}, F.cross_entropy, (IDS,)),
+    (nn.CrossEntropyLoss, SMOOTH, F.cross_entropy, (IDS,)),
+    (nn.NLLLoss, {}, F.nll_loss, (IDS,)),
+    (nn.NLLLoss, {"weight": WEIGHT, "ignore_index": 2, "reduction": "none"}, F.nll_loss, (IDS,)),
+    (nn.MSELoss, {}, F.mse_loss, (TARGET,)),
+    (nn.MSELoss, {"reduction": "sum", "half": True}, F.mse_loss, (TARGET,)),
+    (nn.L1Loss, {}, F.l1_loss, (TARGET,)),
+    (nn.L1Loss, {"reduction": "none"}, F.l1_loss, (TARGET,)),
+    (nn.BCEWithLogitsLoss, {}, F.binary_cross_entropy_with_logits, (TARGET,)),
+    (
+        nn.BCEWithLogitsLoss,
+        {"weight": WEIGHT, "pos_weight": WEIGHT + 1, "reduction": "sum"},
+        F.binary_cross_entropy_with_logits,
+        (TARGET,),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "function", "targets"),
+    FUNCTIONS,
+    ids=[f"{kind.__name__}({', '.join(options)})" for kind, options, *_ in FUNCTIONS],
+)
+def test_a_module_is_its_function_with_the_options_it_was_given(
+    kind, options, function, targets, x
+):
+    module = kind(**options)
+    y, expected = module(x, *targets), function(x, *targets, **options)
+    np.testing.assert_array_equal(y.data, expected.data)
+    g = tg.ones_like(y)
+    (ours,), (plain,) = tg.grad(y, x, g), tg.grad(expected, x, g)
+    np.testing.assert_array_equal(ours.data, plain.data)
+    assert list(module.parameters()) == []
+
+
+def test_every_module_of_the_room_is_tested_here_or_beside():
+    others = {"Module", "ModuleList", "Sequential", "Recurrent", "RNN", "LSTM", "GRU"}
+    others |= {"RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding", "LayerNorm", "Dropout"}
+    modules = {
+        name
+        for name in nn.__all__
+        if inspect.isclass(kind := getattr(nn, name)) and issubclass(kind, nn.Module)
+    }
+    assert modules == others | {kind.__name__ for kind, *_ in FUNCTIONS}
+
+
+@pytest.mark.parametrize(
+    ("module", "shown"),
+    [
+        (nn.Linear(2, 3), "Linear(2, 3)"),
+        (nn.Linear(2, 3, bias=False), "Linear(2, 3, bias=False)"),
+        (nn.Embedding(10, 3), "Embedding(10, 3)"),
+        (nn.Embedding(10, 3, padding_idx=0), "Embedding(10, 3, padding_idx=0)"),
+        (nn.LayerNorm(5), "LayerNorm((5,), eps=1e-05)"),
+        (nn.Dropout(0.2), "Dropout(p=0.2)"),
+        (nn.Tanh(), "Tanh()"),
+        (nn.LeakyReLU(0.3), "LeakyReLU(negative_slope=0.3)"),
+        (nn.MSELoss(half=True), "MSELoss(reduction='mean', half=True)"),
+    ],
+)
+def test_the_repr_shows_the_sizes_and_options(module, shown):
+    assert repr(module) == shown
