@@ -13,8 +13,9 @@ ROOMS = ["autograd", "jit", "recurrent", "nn", "optim", "utils", "explain", "tra
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 BUDGETS = [
-    (("elementwise", "tape", "tensor", "gradcheck"), 600),
-    (("primitives", "operations"), 500),
+    ("elementwise tensor gradcheck", 600),
+    ("primitives operations", 500),
+    ("elementwise primitives promotion recording tape operations tensor gradcheck", 1200),
 ]
 
 
@@ -45,7 +46,7 @@ def lines_of_code(path: Path) -> int:
 
 @pytest.mark.parametrize(("names", "budget"), BUDGETS)
 def test_the_engine_can_be_read_in_an_evening(names, budget):
-    counted = {name: lines_of_code(PACKAGE / "autograd" / f"{name}.py") for name in names}
+    counted = {name: lines_of_code(PACKAGE / "autograd" / f"{name}.py") for name in names.split()}
     assert sum(counted.values()) <= budget, counted
 
 

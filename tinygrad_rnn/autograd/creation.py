@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .operations import array_of, given_sizes, lacks
+from .operations import array_of, given_sizes
 from .promotion import FLOAT
+from .signatures import lacks
 from .tensor import Tensor
 
 unsupported = lacks("out", "device", "layout", "pin_memory", "memory_format")

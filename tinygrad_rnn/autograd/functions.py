@@ -12,8 +12,9 @@ import numpy as np
 from . import primitives
 from .creation import tensor
 from .elementwise import ROWS
-from .operations import lacks, mask_of, refuse
+from .operations import mask_of
 from .promotion import NUMBERS
+from .signatures import lacks, refuse
 from .tensor import Tensor
 
 P = ParamSpec("P")

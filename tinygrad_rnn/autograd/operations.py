@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -368,31 +367,6 @@ def _times(x: Any, alpha: Number) -> Any:
 def array_of(x: Any) -> Any:
     """The array of a Tensor; anything else as it is."""
     return x._array if isinstance(x, Operations) else x
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def lacks(*names: str) -> Callable[[F], F]:
-    """A decorator: these keywords of PyTorch's signature raise NotImplementedError."""
-
-    def decorate(f: F) -> F:
-        @wraps(f)
-        def call(*args: Any, **options: Any) -> Any:
-            if options:
-                refuse(f.__name__, options, names)
-            return f(*args, **options)
-
-        return call  # type: ignore[return-value]
-
-    return decorate
-
-
-def refuse(name: str, options: dict[str, Any], lacking: Sequence[str]) -> None:
-    """Takes the keywords that are lacking out of `options`, where they ask for nothing."""
-    for option in lacking:
-        if options.pop(option, None) is not None:
-            raise NotImplementedError(f"{name}: {option}= is not supported")
 
 
 def given_sizes(given: tuple[Any, ...]) -> tuple[int, ...]:

@@ -198,27 +198,6 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-class Sequential(Module):
-    """Modules one after the other: ``Sequential(Linear(2, 3), Tanh())``."""
-
-    def __init__(self, *modules: Module) -> None:
-        _number(self, modules)
-
-    def forward(self, x: Any) -> Any:
-        for module in self:
-            x = module(x)
-        return x
-
-    def __iter__(self) -> Iterator[Module]:
-        return self.children()
-
-    def __len__(self) -> int:
-        return len(list(self.children()))
-
-    def __getitem__(self, index: int) -> Module:
-        return list(self.children())[index]
-
-
 class ModuleList(Module):
     """A list of modules whose parameters are found (those of a plain list are not)."""
 
@@ -238,6 +217,18 @@ class ModuleList(Module):
 
     def __getitem__(self, index: int) -> Module:
         return list(self.children())[index]
+
+
+class Sequential(ModuleList):
+    """Modules one after the other: ``Sequential(Linear(2, 3), Tanh())``."""
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__(modules)
+
+    def forward(self, x: Any) -> Any:
+        for module in self:
+            x = module(x)
+        return x
 
 
 def _number(owner: Module, modules: Iterable[Any], start: int = 0) -> None:
