@@ -116,7 +116,7 @@ def test_the_markdown_table_has_one_line_for_each_row():
 def test_the_extremes_are_right_and_without_a_warning(name, x, y, slope, dtype):
     x = Tensor(np.array(x, dtype), requires_grad=True)
     result = Tensor.rowwise(name, x)
-    result.sum().backward() if np.isfinite(y).all() else result.backward(np.ones(x.shape))
+    result.backward(np.ones(x.shape))
     np.testing.assert_allclose(result.data, np.array(y, dtype), rtol=1e-6)
     np.testing.assert_allclose(x.grad.data, np.array(slope, dtype), rtol=1e-6)
 

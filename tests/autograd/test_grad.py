@@ -177,3 +177,13 @@ def test_what_has_no_second_derivative_says_so():
     x = leaf(1.0, 2.0)
     with pytest.raises(NotImplementedError, match="prod has no second derivative"):
         tg.grad(x.prod(), x, create_graph=True)
+
+
+def test_a_value_whose_own_past_is_freed_can_still_be_an_input():
+    x = leaf(3.0)
+    h = x * x
+    h.backward()
+    (g,) = tg.grad(h * h, h)
+    assert g.item() == 18
+    with pytest.raises(RuntimeError, match="a second time"):
+        tg.grad(h * h, x)

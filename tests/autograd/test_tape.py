@@ -277,3 +277,19 @@ def test_memory_is_the_same_for_all_views():
     for view in (a[1:], a.T, a.reshape(-1)[::2], np.broadcast_to(a, (2, 4, 6)), a[1:][None].mT):
         assert tape.memory(view) is a
     assert tape.memory(a.copy()) is not a
+
+
+def test_an_lstm_of_ten_steps_has_few_nodes_and_millions_of_paths():
+    cell = tg.nn.LSTMCell(3, 4)
+    loss = tg.unroll(cell, tg.ones(10, 2, 3))[0].sum()
+    nodes = tape.tape([(loss.grad_fn, 0)])
+    paths, to_weight = {loss.grad_fn: 1}, 0
+    for node in reversed(nodes):
+        for edge in filter(None, node.edges):
+            parent = edge[0][0]
+            if parent is cell.gates.weight:
+                to_weight += paths[node]
+            paths[parent] = paths.get(parent, 0) + paths[node]
+    assert (len(nodes), to_weight) == (121, 8_424_229)
+    assert f"{len(nodes)} nodes" in tape.__doc__
+    assert f"{to_weight:,} paths" in tape.__doc__

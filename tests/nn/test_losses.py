@@ -105,6 +105,18 @@ def test_cross_entropy_has_right_first_and_second_derivatives(check, logits, wei
     assert check(lambda x, q: F.cross_entropy(x, q, weight), [logits, soft.requires_grad_()])
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_weights_of_classes_may_be_learnt(logits, weight, smoothing, reduction, rng):
+    """The mean divides by the sum of the weights, which sends a gradient to them as well."""
+    ids, soft = ids_for(logits.shape, rng), tg.tensor(soft_for(logits.shape, rng))
+    options = {"reduction": reduction, "label_smoothing": smoothing}
+    weight.requires_grad_()
+    for target, more in [(ids, {}), (ids, {"ignore_index": IGNORED}), (soft, {})]:
+        f = lambda x, w: F.cross_entropy(x, target, w, **options, **more)  # noqa: B023
+        assert tg.gradcheck(f, [logits, weight])
+
+
 def test_the_gradient_of_cross_entropy_is_softmax_minus_target(logits, rng):
     """delta = dL/dy = softmax(y) - target, for ids and for the same target as a distribution."""
     dim = min(logits.ndim - 1, 1)

@@ -107,8 +107,11 @@ class Tensor(Operations):
     def __int__(self) -> int: return int(self.item())
     def __float__(self) -> float: return float(self.item())
     def __index__(self) -> int: return self._array.__index__()
-    def __reduce__(self) -> Any: return type(self), (self.numpy_leaf(), self.requires_grad)
     # fmt: on
+
+    def __reduce__(self) -> Any:
+        slots = None, {"grad": self.grad}
+        return type(self), (self.numpy_leaf(), self.requires_grad), slots
 
     def __repr__(self) -> str:
         values = np.array2string(self._array, separator=", ", prefix="tensor(")
