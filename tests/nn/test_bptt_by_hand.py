@@ -12,7 +12,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import nn, optim
 from tinygrad_rnn.nn import functional as F
 
-T, B, I, H = 5, 3, 2, 4  # noqa: E741
+T, B, I, H = 5, 3, 2, 4
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
 

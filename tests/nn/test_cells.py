@@ -6,7 +6,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 
-T, B, I, H = 4, 3, 2, 5  # noqa: E741
+T, B, I, H = 4, 3, 2, 5
 CELLS = {
     "rnn": nn.RNNCell,
     "lstm": nn.LSTMCell,

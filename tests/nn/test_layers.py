@@ -9,7 +9,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 from tinygrad_rnn.recurrent import map_state
 
-T, B, I, H = 5, 4, 3, 2  # noqa: E741
+T, B, I, H = 5, 4, 3, 2
 LENGTHS = [2, 5, 0, 3]
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 LAYERS = {
@@ -260,6 +260,8 @@ def test_recurrent_stacks_cells_of_different_kinds_and_sizes(xs, rng):
         below, end = tg.unroll(cell, below, state)
         expected.append(end)
     check_equal((outputs, last), (below, tuple(expected)))
+    leaves = [xs, *tensors_of(tuple(states)), *(p for cell in cells for p in cell.parameters())]
+    assert tg.gradcheck(lambda *_: tensors_of(nn.Recurrent(cells)(xs, states)), leaves)
     check_equal(nn.Recurrent(cells)(xs), nn.Recurrent(nn.ModuleList(cells))(xs))
 
 

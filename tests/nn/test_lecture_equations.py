@@ -13,7 +13,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 
-T, B, I, H = 4, 3, 2, 5  # noqa: E741
+T, B, I, H = 4, 3, 2, 5
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
 

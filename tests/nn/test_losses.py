@@ -137,6 +137,16 @@ def test_cross_entropy_is_stable_for_huge_logits(dtype):
     np.testing.assert_allclose(logits.grad.data, [[1, 0, -1], [0, -0.5, 0.5]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("ignored", [-100, 255])
+def test_an_ignored_id_need_not_be_a_class(ignored, rng):
+    logits = tg.tensor(rng.standard_normal((3, 4)), requires_grad=True)
+    loss = F.cross_entropy(logits, [0, ignored, 3], ignore_index=ignored)
+    others = F.cross_entropy(logits[[0, 2]], [0, 3])
+    assert loss.item() == pytest.approx(others.item(), rel=1e-12)
+    loss.backward()
+    np.testing.assert_array_equal(logits.grad.data[1], 0)
+
+
 def test_nothing_but_ignored_ids_has_the_sum_0_and_no_mean():
     logits, ids = tg.ones(2, 3), tg.tensor([1, 1])
     assert F.cross_entropy(logits, ids, ignore_index=1, reduction="sum").item() == 0

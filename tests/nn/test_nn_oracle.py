@@ -11,7 +11,7 @@ from tinygrad_rnn import nn
 from tinygrad_rnn.nn import functional as F
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
-T, B, I, H = 5, 4, 3, 2  # noqa: E741
+T, B, I, H = 5, 4, 3, 2
 
 
 @pytest.fixture

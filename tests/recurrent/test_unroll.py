@@ -5,7 +5,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 from tinygrad_rnn.recurrent import map_state
 
-T, B, I, H = 5, 4, 2, 3  # noqa: E741
+T, B, I, H = 5, 4, 2, 3
 LENGTHS = [3, 0, 5, 1]
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 CELLS = {
@@ -164,6 +164,21 @@ def test_padding_changes_nothing_at_all(cell, xs, state, padding, rng):
         loss.backward()
     for leaf, gradient in zip(leaves, together, strict=True):
         np.testing.assert_allclose(gradient.data, leaf.grad.data, **EXACT)
+
+
+def test_padding_is_no_input_of_zeros_either():
+    """A cell may be infinite at x = 0, and 0 times infinity would be a gradient of NaN."""
+    w = tg.tensor(np.array(0.5), requires_grad=True)
+    cell = lambda x, s: ((h := tg.tanh(w * x.log() + s)), h)
+    xs = tg.tensor(np.full((3, 2, 1), 2.0))
+    outputs, last = tg.unroll(cell, xs, tg.zeros(2, 1, dtype=tg.float64), [1, 3])
+    (outputs.sum() + last.sum()).backward()
+    together = w.grad.item()
+    w.grad = None
+    for b, length in enumerate((1, 3)):
+        alone, end = tg.unroll(cell, xs[:length, b : b + 1], tg.zeros(1, 1, dtype=tg.float64))
+        (alone.sum() + end.sum()).backward()
+    assert together == pytest.approx(w.grad.item(), rel=1e-12)
 
 
 def test_gradcheck_with_lengths(cell, xs, state):

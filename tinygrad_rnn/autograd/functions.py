@@ -14,7 +14,7 @@ from .creation import tensor
 from .elementwise import ROWS
 from .operations import mask_of
 from .promotion import NUMBERS
-from .signatures import lacks, refuse
+from .signatures import refuse
 from .tensor import Tensor
 
 P = ParamSpec("P")
@@ -124,9 +124,9 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tenso
     return as_tensor(tensor).split(split_size_or_sections, dim)
 
 
-@lacks("out")
-def where(condition: Any, input: Any = None, other: Any = None) -> Tensor:
+def where(condition: Any, input: Any = None, other: Any = None, *, out: None = None) -> Tensor:
     """`input` where `condition` (booleans) is true, `other` elsewhere; all three broadcast."""
+    _no_out(out)
     if input is None or other is None:
         raise NotImplementedError("where(condition) alone is not supported; use numpy.nonzero")
     if type(input) in NUMBERS and type(other) in NUMBERS:
@@ -134,23 +134,28 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Tensor:
     return Tensor.rowwise("where", mask_of(condition), input, other)
 
 
-@lacks("out")
-def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
+def cat(tensors: Sequence[Any], dim: int = 0, *, out: None = None) -> Tensor:
     """Joined end to end along `dim`: their sizes agree in all other dims.
 
     >>> cat([Tensor([1, 2]), Tensor([3])])
     tensor([1, 2, 3])
     """
+    _no_out(out)
     return Tensor.apply(primitives.concat, *_some(tensors, "concat"), dim=dim)
 
 
 concat = cat
 
 
-@lacks("out")
-def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
+def stack(tensors: Sequence[Any], dim: int = 0, *, out: None = None) -> Tensor:
     """Joined along a new dim: all have the same shape."""
+    _no_out(out)
     return Tensor.apply(primitives.stack, *_some(tensors, "stack"), dim=dim)
+
+
+def _no_out(out: None) -> None:
+    if out is not None:
+        raise NotImplementedError("out= is not supported; use the result")
 
 
 def _some(tensors: Sequence[Any], name: str) -> Sequence[Any]:

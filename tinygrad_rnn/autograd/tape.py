@@ -239,7 +239,7 @@ def walk(
             node.check_unchanged()
         pull = node.pullback if on_tensors is None else node.pullback_on(*on_tensors)
         if type(pull) is tuple:
-            leaving = [p(*arriving) if e and p else None for p, e in zip(pull, edges, strict=True)]
+            leaving = [p(*arriving) if p and e else None for p, e in zip(pull, edges, strict=True)]
         else:
             leaving = pull(*arriving)
         for place, g in zip(edges, leaving, strict=True):

@@ -266,15 +266,16 @@ class Tensor(Operations):
     @staticmethod
     def rowwise(name: str, *inputs: Any, **constants: Any) -> Tensor:
         """Applies a row of the calculus table, with PyTorch's rules for mixed dtypes."""
-        for x in inputs:
-            if not (x._array.dtype is FLOAT if isinstance(x, Tensor) else type(x) in NUMBERS):
-                inputs = Tensor.alike(name, *inputs)
-                break
-        return _record(ROW[name], inputs, constants)
+        return _record(ROW[name], Tensor.alike(name, *inputs), constants)
 
     @staticmethod
     def alike(name: str, *inputs: Any) -> tuple[Any, ...]:
         """The inputs of the op `name` in one dtype (but a condition stays what it is)."""
+        for x in inputs:
+            if not (x._array.dtype is FLOAT if isinstance(x, Tensor) else type(x) in NUMBERS):
+                break
+        else:
+            return inputs
         first = 1 if name == "where" else 0
         operands = [x if isinstance(x, Tensor) else _operand(x, name) for x in inputs[first:]]
         return (*inputs[:first], *promoted(name, operands))

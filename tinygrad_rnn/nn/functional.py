@@ -116,16 +116,17 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Shapes: input (..., I), weight (O, I), bias (O,); the result (..., O).
     Raises: ValueError where the number of features is not I.
     """
-    if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
+    if input.shape[-1:] != weight.shape[1:]:
         features = f"has {input.shape[-1]} features" if input.ndim else "has none"
         raise ValueError(
             f"linear: x of shape {input.shape} {features}; expected {weight.shape[-1]}, as the "
             f"weight (O, I) has shape {weight.shape}"
         )
-    if bias is not None and bias.shape != weight.shape[:1]:
+    if bias is None:
+        return Tensor.apply(primitives.linear, *Tensor.alike("linear", input, weight))
+    if bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: the bias has shape {bias.shape}; expected {weight.shape[:1]}")
-    operands = (input, weight) if bias is None else (input, weight, bias)
-    return Tensor.apply(primitives.linear, *Tensor.alike("linear", *operands))
+    return Tensor.apply(primitives.linear, *Tensor.alike("linear", input, weight, bias))
 
 
 def embedding(

@@ -145,9 +145,11 @@ class Stacked(Recurrent):
     def forward(self, x: Tensor, state: State = None, lengths: Any = None) -> tuple[Tensor, State]:
         xs, batched = self._time_first(x)
         name = f"{self._name()}(input_size={self.input_size})"
-        if xs.ndim != 3 or xs.shape[2] != self.input_size:
+        if xs.ndim != 3:
+            raise ValueError(f"{name}: x has shape {x.shape}; expected {self._layout()} or (T, I)")
+        if xs.shape[2] != self.input_size:
             raise ValueError(
-                f"{name}: x has {xs.shape[-1]} features; expected {self.input_size}. x has shape "
+                f"{name}: x has {xs.shape[2]} features; expected {self.input_size}. x has shape "
                 f"{x.shape}; expected {self._layout()} or (T, I)"
             )
         states: Sequence[State] = [None] * len(self.cells)

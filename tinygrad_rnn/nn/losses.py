@@ -112,7 +112,7 @@ def _class_ids(
 
 def _total_weight(input: Tensor, ids: np.ndarray, kept: np.ndarray, weight: Any) -> Any:
     """What the mean divides by: the number of ids that count, or the sum of their weights."""
-    return int(kept.sum()) if weight is None else float(array_of(weight)[ids][kept].sum())
+    return int(kept.sum()) if weight is None else weight[ids][kept].sum()
 
 
 def _weighted(logs: Tensor, weight: Tensor | None, dim: int) -> Tensor:
@@ -189,13 +189,13 @@ def binary_cross_entropy_with_logits(
 # --------------------------------------------------------------------------------- what all share
 
 
-def _reduced(losses: Tensor, reduction: str, total: float) -> Tensor:
+def _reduced(losses: Tensor, reduction: str, total: Any) -> Tensor:
     if reduction == "none":
         return losses
     if reduction == "sum":
         return losses.sum()
     if reduction == "mean":
-        return losses.sum() / (total or np.nan)
+        return losses.sum() / (total if isinstance(total, Tensor) else total or np.nan)
     raise ValueError(f'{reduction!r} is not a valid value for reduction: "mean", "sum" or "none"')
 
 

@@ -38,9 +38,12 @@ def unroll(
     T, B = xs.shape[:2]
     if state is None:
         state = cell.initial_state(B)  # type: ignore[attr-defined]
-    alive = None if lengths is None else np.arange(T)[:, None] < lengths_of(lengths, T, B)
-    if alive is not None:
-        xs = where(_beside(alive, xs), xs, 0)  # padding may hold NaN, and 0 * NaN is NaN
+    alive = None
+    if lengths is not None:
+        ends = lengths_of(lengths, T, B)
+        alive = np.arange(T)[:, None] < ends
+        # What a cell makes of padding is thrown away, but 0 * NaN is NaN: it gets a real input.
+        xs = where(_beside(alive, xs), xs, xs.data[0, ends.argmax()] if ends.any() else 0)
     outputs = []
     for t, x in enumerate(xs.unbind()):
         output, new = cell(x, state)
