@@ -13,6 +13,7 @@ meet again: ``b = a + a; c = b + b`` has 2 nodes and 4 paths, and an LSTM over 1
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
+from operator import attrgetter
 from types import CellType, FunctionType
 from typing import Any
 
@@ -166,10 +167,10 @@ def tape(keys: Iterable[Key], since: int = -1) -> list[Node]:
         for edge in node.edges:
             if edge is not None:
                 parent = edge[0][0]
-                if type(parent) is Node and parent not in seen and parent.age >= since:
+                if parent not in seen and type(parent) is Node and parent.age >= since:
                     seen.add(parent)
                     stack.append(parent)
-    return sorted(seen, key=lambda node: node.age)
+    return sorted(seen, key=attrgetter("age"))
 
 
 def walk(
@@ -238,13 +239,15 @@ def walk(
         if node.age < _latest:
             node.check_unchanged()
         pull = node.pullback if on_tensors is None else node.pullback_on(*on_tensors)
-        if type(pull) is tuple:
-            leaving = [p(*arriving) if p and e else None for p, e in zip(pull, edges, strict=True)]
-        else:
+        if type(pull) is not tuple:
             leaving = pull(*arriving)
-        for place, g in zip(edges, leaving, strict=True):
-            if place is not None and g is not None:
-                give(place, g)
+        elif len(pull) == 1:
+            leaving = (pull[0](*arriving),)
+        else:
+            leaving = [p(*arriving) if p and e else None for p, e in zip(pull, edges, strict=True)]
+        for i, g in enumerate(leaving):
+            if edges[i] is not None and g is not None:
+                give(edges[i], g)
         yield node, arriving, leaving
         if not keep:
             node.pullback, node.edges, node.inputs = None, [], ()
