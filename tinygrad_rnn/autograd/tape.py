@@ -245,9 +245,9 @@ def walk(
             leaving = (pull[0](*arriving),)
         else:
             leaving = [p(*arriving) if p and e else None for p, e in zip(pull, edges, strict=True)]
-        for i, g in enumerate(leaving):
-            if edges[i] is not None and g is not None:
-                give(edges[i], g)
+        for place, g in zip(edges, leaving, strict=True):
+            if place is not None and g is not None:
+                give(place, g)
         yield node, arriving, leaving
         if not keep:
             node.pullback, node.edges, node.inputs = None, [], ()
