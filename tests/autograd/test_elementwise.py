@@ -25,7 +25,7 @@ def test_a_row_is_shown_as_a_function():
     assert ROWS["leaky_relu"].source == (
         "def leaky_relu(x, slope=0.01):\n"
         "    y = where(x > 0, x, slope * x)\n"
-        "    return y, (lambda g: where(x > 0, g, slope * g),)"
+        "    return y, (lambda g, x=x, slope=slope: where(x > 0, g, slope * g),)"
     )
 
 

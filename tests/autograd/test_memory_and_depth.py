@@ -211,7 +211,7 @@ def test_backward_frees_as_it_walks(gc_off):
     for _ in range(10):
         y = y.tanh()
         arrays.append(weakref.ref(y.data))
-    place, seed = ((y.grad_fn, 0), y.shape, y.dtype), np.ones(3, np.float32)
+    place, seed = (y.grad_fn, 0, y.shape, y.dtype), np.ones(3, np.float32)
     del y
     assert alive(arrays) == 10
     walk = tape.walk([(place, seed)], {})
@@ -229,7 +229,7 @@ def test_backward_needs_little_memory_beside_what_it_frees(gc_off):
         y = x
         for _ in range(50):
             y = y.tanh()
-        place, seed = ((y.grad_fn, 0), y.shape, y.dtype), np.ones(1000, np.float32)
+        place, seed = (y.grad_fn, 0, y.shape, y.dtype), np.ones(1000, np.float32)
         del y
         held = count()
         assert held == 51 * size

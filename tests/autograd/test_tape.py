@@ -23,7 +23,7 @@ def nodes_of(y):
 
 def steps_of(y, **options):
     """The walk back from y, with g = 1."""
-    place = ((y.grad_fn, 0), y.shape, y.dtype)
+    place = (y.grad_fn, 0, y.shape, y.dtype)
     return tape.walk([(place, np.ones(y.shape))], {}, **options)
 
 
@@ -246,7 +246,7 @@ def test_a_walk_leaves_out_what_does_not_lead_to_the_wanted():
     x, w = leaf(3.0), leaf(2.0)
     y = x.exp() * w.tanh() + w
     found = {}
-    place = ((y.grad_fn, 0), y.shape, y.dtype)
+    place = (y.grad_fn, 0, y.shape, y.dtype)
     passed = [step[0] for step in tape.walk([(place, np.ones(()))], found, wanted={(w, 0)})]
     assert [repr(node) for node in passed] == ["<add>", "<mul>", "<tanh>"]
     assert {*found} == {(w, 0)}
@@ -286,7 +286,7 @@ def test_an_lstm_of_ten_steps_has_few_nodes_and_millions_of_paths():
     paths, to_weight = {loss.grad_fn: 1}, 0
     for node in reversed(nodes):
         for edge in filter(None, node.edges):
-            parent = edge[0][0]
+            parent = edge[0]
             if parent is cell.gates.weight:
                 to_weight += paths[node]
             paths[parent] = paths.get(parent, 0) + paths[node]

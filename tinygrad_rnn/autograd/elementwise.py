@@ -40,25 +40,36 @@ class Row(NamedTuple):
     @property
     def remembers(self) -> frozenset[str]:
         """The arrays that the tape must keep: those that the derivatives mention."""
-        mentioned = {name for text in self.backward for name in words(text)}
-        return frozenset(mentioned & {*self.inputs, "y"})
+        return frozenset(name for text in self.backward for name in self.mentioned(text))
+
+    def mentioned(self, text: str) -> list[str]:
+        """The arrays among the words of a derivative."""
+        return [word for word in words(text) if word in (*self.inputs, "y")]
 
     @property
     def source(self) -> str:
         """The row as a function from arrays to (array, one pullback per input).
 
+        What a pullback keeps stands in its defaults: lighter than the cells of a closure, of which a
+        long tape would have millions.
+
         >>> print(ROWS["mul"].source)
         def mul(x, z):
             y = x * z
-            return y, (lambda g: g * z, lambda g: g * x,)
+            return y, (lambda g, z=z: g * z, lambda g, x=x: g * x,)
         """
         constants = "".join(f", {name}={value!r}" for name, value in self.constants.items())
-        pullbacks = (text if text == "None" else f"lambda g: {text}" for text in self.backward)
         return (
             f"def {self.name}({', '.join(self.inputs)}{constants}):\n"
             f"    y = {self.forward}\n"
-            f"    return y, ({', '.join(pullbacks)},)"
+            f"    return y, ({', '.join(map(self.pullback, self.backward))},)"
         )
+
+    def pullback(self, text: str) -> str:
+        """One derivative as the text of a function of g."""
+        kept = [word for word in words(text) if word in (*self.inputs, *self.constants, "y")]
+        defaults = "".join(f", {word}={word}" for word in kept)
+        return text if text == "None" else f"lambda g{defaults}: {text}"
 
 
 def row(name: str, inputs: str, forward: str, *backward: str, **constants: float) -> Row:

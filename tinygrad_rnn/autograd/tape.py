@@ -23,10 +23,10 @@ from .primitives import Product, settled
 
 Key = tuple[Any, int]
 """Where gradients are added up: (node, number of the output) or (leaf tensor, 0)."""
-Edge = tuple[Key, tuple[int, ...], np.dtype[Any]]
-"""From a node to a parent: the key, and the shape and dtype that the gradient must have there."""
-Output = tuple[Any, tuple[int, ...], np.dtype[Any], int]
-"""An output of a node: a weak reference to the tensor, its shape and dtype, and the array's id."""
+Edge = tuple[Any, int, tuple[int, ...], np.dtype[Any]]
+"""From a node to a parent: the key's two parts, and the shape and dtype of the gradient there."""
+Output = tuple[tuple[int, ...], np.dtype[Any], int]
+"""An output of a node: its shape and dtype, and the id of the array."""
 
 clock = count()  # counts nodes and changes in place: which came first?
 
@@ -56,7 +56,7 @@ class Node:
         self.pullback = pullback  # see `primitives.py`; None once backward has passed
         self.inputs = inputs  # the ids of the arrays that went in
         self.outputs: list[Output] = []
-        self.retained = False  # did a user ask to keep the gradient of an output?
+        self.retained: dict[int, Any] | None = None  # weak references to outputs that want .grad
 
     def __repr__(self) -> str:
         return f"<{self.op.__name__}>"
@@ -66,7 +66,7 @@ class Node:
         for array in self.kept():
             if _changes.get(id(memory(array)), -1) > self.age:
                 names = {key: f"input {i}" for i, key in enumerate(self.inputs)}
-                names |= {key: f"output {i}" for i, (_, _, _, key) in enumerate(self.outputs)}
+                names |= {key: f"output {i}" for i, (_, _, key) in enumerate(self.outputs)}
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by "
                     f"an inplace operation: {names.get(id(array), 'a saved value')} of "
@@ -83,8 +83,8 @@ class Node:
         """
         names = self.op.__code__.co_varnames
         places = [*zip(self.inputs, names, self.edges, strict=False)]
-        for i, (_, shape, dtype, array) in enumerate(self.outputs):
-            places.append((array, "", ((self, i), shape, dtype)))
+        for i, (shape, dtype, array) in enumerate(self.outputs):
+            places.append((array, "", (self, i, shape, dtype)))
 
         def lifted(name: str, value: Any) -> Any:
             if not isinstance(value, np.ndarray | np.generic):
@@ -102,13 +102,15 @@ class Node:
             return value
 
         def rebound(pull: Any) -> Any:
-            if pull is None or pull.__closure__ is None:
+            if pull is None:
                 return pull
             code = pull.__code__
-            values = [cell.cell_contents for cell in pull.__closure__]
+            cells, defaults = pull.__closure__ or (), pull.__defaults__ or ()
+            values = [cell.cell_contents for cell in cells]
             cells = tuple(map(CellType, map(lifted, code.co_freevars, values)))
+            defaults = tuple(map(lifted, code.co_varnames[1:], defaults))  # after g
             words = scope if code.co_filename.startswith("<row") else pull.__globals__
-            return FunctionType(code, words, pull.__name__, pull.__defaults__, cells)
+            return FunctionType(code, words, pull.__name__, defaults, cells)
 
         if isinstance(self.pullback, tuple):
             return tuple(rebound(pull) for pull in self.pullback)
@@ -117,8 +119,10 @@ class Node:
     def kept(self) -> list[np.ndarray]:
         """The arrays that the pullback mentions: those that this node keeps alive."""
         pulls = self.pullback if isinstance(self.pullback, tuple) else (self.pullback,)
-        cells = [cell for pull in pulls for cell in getattr(pull, "__closure__", None) or ()]
-        return [c.cell_contents for c in cells if isinstance(c.cell_contents, np.ndarray)]
+        cells = [cell for pull in pulls if pull for cell in pull.__closure__ or ()]
+        kept = [value for pull in pulls if pull for value in pull.__defaults__ or ()]
+        kept += [cell.cell_contents for cell in cells]
+        return [value for value in kept if isinstance(value, np.ndarray)]
 
 
 # ----------------------------------------------------------------------------- changes in place
@@ -166,7 +170,7 @@ def tape(keys: Iterable[Key], since: int = -1) -> list[Node]:
             )
         for edge in node.edges:
             if edge is not None:
-                parent = edge[0][0]
+                parent = edge[0]
                 if parent not in seen and type(parent) is Node and parent.age >= since:
                     seen.add(parent)
                     stack.append(parent)
@@ -191,11 +195,12 @@ def walk(
     owned: set[Key] = set()  # sums made here; others may be shared: add gives one g to two parents
 
     def give(edge: Edge, g: Any) -> None:
-        key, shape, dtype = edge
+        parent, i, shape, dtype = edge
         if g.shape != shape:
             g = sum_to(g, shape)
         if g.dtype != dtype:
             g = g.astype(dtype) if on_tensors is None else g.to(dtype)
+        key = parent, i
         before = pending.get(key)
         if before is None:
             pending[key] = g
@@ -217,7 +222,7 @@ def walk(
     while nodes:
         node = nodes.pop()
         arriving = []
-        for i, (_, shape, dtype, _) in enumerate(node.outputs):
+        for i, (shape, dtype, _) in enumerate(node.outputs):
             key = (node, i)
             g = pending.pop(key, None)
             if g is None:
@@ -228,12 +233,13 @@ def walk(
             if wanted is not None and key in wanted:
                 found[key] = g
             arriving.append(g)
-        if node.retained:
-            tensors = [(ref(), g) for (ref, *_), g in zip(node.outputs, arriving, strict=True)]
-            found |= {(t, 0): g for t, g in tensors if t is not None and t.wants_grad}
+        for i, reference in (node.retained or {}).items():
+            tensor = reference()
+            if tensor is not None:
+                found[tensor, 0] = arriving[i]
         edges = node.edges
         if useful is not None:
-            edges = [e if e and e[0] in useful else None for e in edges]
+            edges = [e if e and e[:2] in useful else None for e in edges]
             if not any(edges):  # a wanted gradient has arrived, and nobody wants what leaves
                 continue
         if node.age < _latest:
@@ -260,7 +266,7 @@ def _leading_to(wanted: set[Key], nodes: list[Node]) -> set[Key]:
     """The keys from which a gradient can still reach one of `wanted`."""
     useful = set(wanted)
     for node in nodes:
-        if any(edge is not None and edge[0] in useful for edge in node.edges):
+        if any(edge is not None and edge[:2] in useful for edge in node.edges):
             useful.update((node, i) for i in range(len(node.outputs)))
     useful.update((parent, 0) for parent, _ in wanted)
     return useful

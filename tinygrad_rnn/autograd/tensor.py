@@ -45,7 +45,7 @@ class Tensor(Operations):
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         self._array: Array = _checked(data)
         self._edge: Edge | None = None  # where on the tape it was made; None for a leaf
-        self.wants_grad = False  # does backward fill .grad? a leaf, or one that retains it
+        self.wants_grad = False  # a leaf that requires a gradient
         self.grad: Tensor | None = None
         if requires_grad:
             self.requires_grad = True
@@ -96,7 +96,7 @@ class Tensor(Operations):
     @property
     def is_leaf(self) -> bool: return self._edge is None
     @property
-    def grad_fn(self) -> Node | None: return None if self._edge is None else self._edge[0][0]
+    def grad_fn(self) -> Node | None: return None if self._edge is None else self._edge[0]
 
     def dim(self) -> int: return self.ndim
     def numel(self) -> int: return self._array.size
@@ -168,9 +168,9 @@ class Tensor(Operations):
         """Asks backward to fill ``.grad`` although this tensor was computed."""
         if not self.requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if self.grad_fn is not None:
-            self.grad_fn.retained = True
-            self.wants_grad = True
+        if self._edge is not None:
+            node, i, *_ = self._edge
+            node.retained = {**(node.retained or {}), i: weakref.ref(self)}
 
     # ---------------------------------------------------------------------------------- backward
 
@@ -316,8 +316,8 @@ def _result(value: Any, node: Node | None) -> Tensor:
     if node is not None:
         shape, dtype = array.shape, array.dtype
         if dtype.kind == "f":
-            tensor._edge = ((node, len(node.outputs)), shape, dtype)
-        node.outputs.append((weakref.ref(tensor), shape, dtype, id(value)))
+            tensor._edge = (node, len(node.outputs), shape, dtype)
+        node.outputs.append((shape, dtype, id(value)))
     return tensor
 
 
@@ -351,7 +351,7 @@ def grad(
                 f"One of the differentiated Tensors does not require grad: input {i}"
             )
     keep = create_graph if retain_graph is None else retain_graph
-    keys = [_place(x)[0] for x in wrt]
+    keys = [_place(x)[:2] for x in wrt]
     found = _backward(ends, gradients, set(keys), keep, create_graph)
     for i, key in enumerate(keys):
         if key not in found and not allow_unused:
@@ -387,7 +387,7 @@ def _backward(
 
 def _place(x: Tensor) -> Edge:
     """Where the gradient of x is added up."""
-    return x._edge or ((x, 0), x.shape, x.dtype)
+    return x._edge or (x, 0, x.shape, x.dtype)
 
 
 def _seed(end: Tensor, gradient: Any) -> Tensor:
@@ -413,8 +413,8 @@ def _seed(end: Tensor, gradient: Any) -> Tensor:
 
 def _lifted(array: Any, edge: Edge | None) -> Tensor:
     """The Tensor of an array that a pullback mentions, at its place on the tape."""
-    if edge is not None and isinstance(edge[0][0], Tensor):
-        return edge[0][0]
+    if edge is not None and isinstance(edge[0], Tensor):
+        return edge[0]
     made = Tensor(array)
     made._edge = edge
     return made
