@@ -85,7 +85,10 @@ def sample(
     read = ids
     for _ in range(length):
         logits, state = model(tg.tensor(np.array(read)[:, None]), state)
-        p = (logits[-1, 0].double() / temperature).softmax(-1).numpy()
+        logits = logits[-1, 0].double()
+        p = ((logits - logits.max()) / temperature).softmax(-1).numpy()
+        if not np.isfinite(p).all():
+            break
         read = [int(rng.choice(len(vocabulary), p=p))]
         ids += read
     return vocabulary.decode(ids)
@@ -103,7 +106,7 @@ class Run:
         self.losses: list[float] = []
         self.recent: deque[float] = deque(maxlen=50)
         self.sample = ""
-        self.stopped = False
+        self.stopped = self.diverged = False
 
     def record(self, loss: float, norm: float, characters: int, seconds: float) -> None:
         self.seconds += seconds
@@ -173,6 +176,9 @@ def train(model: CharacterModel, run: Run, learnt: np.ndarray, look: Any, show: 
             optimizer.step()
             state = map_state(tg.Tensor.detach, state)
             spent = time.perf_counter() - start
+            if not math.isfinite(loss.item() + norm.item()):
+                run.diverged = True
+                return
             run.record(loss.item(), float(norm), targets.numel(), spent)
             if run.seconds >= o.seconds or run.stopped:
                 return
@@ -183,8 +189,8 @@ def train(model: CharacterModel, run: Run, learnt: np.ndarray, look: Any, show: 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    o = parsed(arguments)
-    text = o.text_read
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    o, text = parsed(arguments)
     vocabulary = Vocabulary.of(text)
     ids = vocabulary.encode(text)
     learnt, held_out = np.split(ids, [len(ids) * 9 // 10])
@@ -225,12 +231,21 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             show = lambda: print(run.line(), flush=True) if due(PLAIN_EVERY) else None
             train(model, run, learnt, look, show)
-        look(o.length)
+        if not run.diverged:
+            look(o.length)
+            run.diverged = not math.isfinite(run.validation_loss)
     except KeyboardInterrupt:
         return 130
     finally:
         signal.signal(signal.SIGINT, before)
 
+    if run.diverged:
+        print(
+            f"char_lm.py: after {run.seconds:.1f} seconds the loss is no longer finite; "
+            "try a smaller --lr",
+            file=sys.stderr,
+        )
+        return 1
     bits = run.validation_loss / math.log(2)
     console.print(Panel(Text(run.sample), title="a sample"))
     print(
@@ -238,7 +253,6 @@ def main(arguments: list[str] | None = None) -> int:
         f"{run.speed:,.0f} characters per second"
     )
     if o.report:
-        options = {k: v for k, v in vars(o).items() if k not in ("text_read", "report")}
         report = {
             "validation_loss": run.validation_loss,
             "train_loss": run.train_loss,
@@ -246,9 +260,9 @@ def main(arguments: list[str] | None = None) -> int:
             "characters_per_second": run.speed,
             "seconds": run.seconds,
             "sample": run.sample,
-            "options": options,
+            "options": vars(o),
         }
-        Path(o.report).write_text(json.dumps(report, indent=2, default=str) + "\n", "utf-8")
+        Path(o.report).write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     return 130 if run.stopped else 0
 
 
@@ -280,7 +294,8 @@ def at_least(low: float, kind: type = int, above: bool = False) -> Any:
     return number
 
 
-def parsed(arguments: list[str] | None) -> argparse.Namespace:
+def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, str]:
+    """The options, and the text to learn."""
     parser = Parser(prog="char_lm.py", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--text", metavar="FILE", help="a UTF-8 text to learn (default: Python's documentation)")
@@ -304,22 +319,23 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--seed", type=at_least(0), default=0, help="of all that is random (%(default)s)")
     add("--report", metavar="FILE", help="write the figures as JSON")
     o = parser.parse_args(arguments)
-    o.text_read = documentation() if o.text is None else read(Path(o.text), parser)
+    text = documentation() if o.text is None else read(Path(o.text), parser)
     shortest = max(10 * (o.batch + 1), 20)
-    if len(o.text_read) < shortest:
-        parser.error(
-            f"the text has {len(o.text_read)} characters; --batch {o.batch} needs {shortest}"
-        )
+    if len(text) < shortest:
+        parser.error(f"the text has {len(text)} characters; --batch {o.batch} needs {shortest}")
     if not o.prompt:
-        o.prompt = "\n" if "\n" in o.text_read else o.text_read[0]
-    unknown = sorted(set(o.prompt) - set(o.text_read))
+        o.prompt = "\n" if "\n" in text else text[0]
+    unknown = sorted(set(o.prompt) - set(text))
     if unknown:
         parser.error(
             f"the prompt has characters that the text has not: {' '.join(map(repr, unknown))}"
         )
-    if o.report and not Path(o.report).absolute().parent.is_dir():
-        parser.error(f"--report {o.report}: its folder does not exist")
-    return o
+    if o.report:
+        try:
+            Path(o.report).open("a").close()
+        except OSError as error:
+            parser.error(f"--report {o.report}: {error.strerror}")
+    return o, text
 
 
 def documentation() -> str:

@@ -1,5 +1,7 @@
 """The ops as functions: the same as the methods, with PyTorch's argument names."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -165,3 +167,9 @@ def test_there_must_be_something_to_join(join):
         join([tg.ones(2), tg.ones(2, 2)])
     with pytest.raises(TypeError, match="expected a Tensor, an array or a number"):
         join(["a", "b"])
+
+
+def test_functions_can_be_pickled():
+    assert pickle.loads(pickle.dumps(tg.tanh)) is tg.tanh
+    rnn = pickle.loads(pickle.dumps(tg.nn.RNN(2, 3, nonlinearity=tg.relu)))
+    assert rnn.cells[0].nonlinearity is tg.relu

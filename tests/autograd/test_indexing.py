@@ -212,5 +212,7 @@ def test_indices_are_integers_in_range(take):
         take(x, 0, tg.zeros(2, 3) if take is tg.gather else tg.zeros(2))
     with pytest.raises(IndexError, match="out of bounds"):
         take(x, 0, tg.tensor([[2]] if take is tg.gather else [2]))
+    with pytest.raises(IndexError, match="out of bounds"):  # unlike x[-1], as in PyTorch
+        take(x, 0, tg.tensor([[-1]] if take is tg.gather else [-1]))
     with pytest.raises(IndexError, match="dim 2 is out of range"):
         take(x, 2, tg.tensor([[0]]))

@@ -280,11 +280,47 @@ def test_a_leaf_whose_data_got_another_shape_before_backward_raises():
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (1, 2), (1,), ()])
-def test_a_gradient_is_not_added_to_a_grad_of_another_shape(shape):
+def test_a_grad_of_another_shape_is_refused(shape):
     p = weights()
-    p.grad = tg.zeros(shape)
-    with pytest.raises(RuntimeError, match="shape"):
-        p.sum().backward()
+    with pytest.raises(RuntimeError, match=r"\.grad must be a Tensor of shape \(2,\) or None"):
+        p.grad = tg.zeros(shape)
+    with pytest.raises(RuntimeError, match="got ndarray"):
+        p.grad = np.ones(2)
+
+
+def test_data_of_integers_is_refused_where_a_gradient_is_required():
+    p = weights()
+    with pytest.raises(RuntimeError, match="floating point"):
+        p.data = np.array([1, 2])
+
+
+@pytest.mark.parametrize("kind", ["operand", "exponent", "mask", "factor"])
+def test_an_array_that_is_no_tensor_may_be_used_again(kind):
+    """What an ndarray holds when it is used counts, whatever its owner writes into it later."""
+    p, a, m = (
+        tg.tensor([[1.0, 2.0]], requires_grad=True),
+        np.full((1, 2), 2.0),
+        np.array([[True, False]]),
+    )
+    y = {
+        "operand": lambda: p * a,
+        "exponent": lambda: p**a,
+        "mask": lambda: tg.where(m, p, 0.0),
+        "factor": lambda: p @ a.T,
+    }[kind]()
+    a += 5
+    m[:] = ~m
+    (g,) = tg.grad(y.sum(), p)
+    expected = {"operand": [2, 2], "exponent": [2, 4], "mask": [1, 0], "factor": [2, 2]}[kind]
+    np.testing.assert_allclose(g.data, [expected])
+
+
+def test_a_parameter_frozen_before_backward_gets_no_gradient():
+    p = weights()
+    loss = (p * p).sum()
+    p.requires_grad_(False)
+    loss.backward()
+    assert p.grad is None
 
 
 def test_integers_cannot_require_a_gradient():

@@ -141,3 +141,11 @@ def test_tapes_of_threads_do_not_mix():
 
     with ThreadPoolExecutor(4) as pool:
         assert [*pool.map(work, range(8))] == [[2.0 * n] * 3 for n in range(8)]
+
+
+def test_a_generator_cannot_be_decorated():
+    with pytest.raises(TypeError, match="no effect on a generator such as steps"):
+
+        @tg.no_grad()
+        def steps():
+            yield 1

@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -19,9 +20,15 @@ LAST_LINE = re.compile(
 )
 
 
-def run(*options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(DEMO), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def run(*options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, str(DEMO), *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
 
 
 @pytest.fixture
@@ -82,7 +89,8 @@ def test_a_prompt_starts_the_sample(book):
         (["--seconds", "nan"], "expected a number above 0, got 'nan'"),
         (["--temperature", "0"], "expected a number above 0, got '0'"),
         (["--batch", "1000000"], "the text has"),
-        (["--report", "no/such/folder/r.json"], "its folder does not exist"),
+        (["--report", "no/such/folder/r.json"], "r.json: No such file"),
+        (["--report", "."], "--report .: Is a directory"),
         (["--colour"], "unrecognized arguments: --colour"),
     ],
 )
@@ -123,7 +131,7 @@ def test_control_c_ends_training_early_and_prints_the_same(book):
 
 
 def test_the_screen_shows_progress_losses_speed_and_a_sample(char_lm):
-    show = char_lm.Run(char_lm.parsed(["--seconds", "10"]))
+    show = char_lm.Run(char_lm.parsed(["--seconds", "10"])[0])
     console = Console(width=80, record=True, force_terminal=True, file=io.StringIO())
     console.print(show.screen())
     show.record(4.5, 0.25, 1000, 1.0)
@@ -157,3 +165,16 @@ def test_low_temperature_plays_safe(char_lm):
     hot = char_lm.sample(model, vocabulary, "a", 50, 20.0, np.random.default_rng(0))
     assert cold[1:] == "b" * 50
     assert set(hot) == set("abc")
+
+
+def test_training_that_diverges_says_so_in_one_line(book):
+    done = run(*SMALL, "--text", str(book), "--seconds", "30", "--cell", "rnn", "--lr", "1e30")
+    assert done.returncode == 1
+    assert "try a smaller --lr" in done.stderr.strip().split("\n")[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_that_knows_only_ascii_gets_question_marks(book):
+    done = run(*SMALL, "--text", str(book), "--seconds", "1", env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert LAST_LINE.fullmatch(done.stdout.strip().split("\n")[-1])

@@ -24,6 +24,10 @@ def test_the_op_table_is_printed_from_the_rows():
     assert elementwise.markdown() in README
 
 
+def test_nothing_is_left_to_be_filled_in():
+    assert not re.search(r"^[A-Z]{4,}$", README, re.M)
+
+
 def test_the_first_two_commands_stand_alone():
     main_job, tests = blocks("sh")[:2]
     for block in (main_job, tests):

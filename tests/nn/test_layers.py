@@ -343,3 +343,11 @@ def test_the_repr_shows_the_structure():
             )
           )
         )""")
+
+
+def test_pytorchs_argument_names_and_arrays_as_states():
+    lstm, x = nn.LSTM(2, 3), tg.ones(4, 1, 2)
+    _, (h, c) = lstm(x)
+    outputs, _ = lstm(input=x, hx=(h, c))
+    again, _ = lstm(x, (h.data, c.data))
+    np.testing.assert_array_equal(outputs.data, again.data)

@@ -201,7 +201,7 @@ def test_a_state_dict_loads_into_another_module_of_the_same_kind(net, x):
 
 def test_a_state_dict_is_detached_but_shares_memory(net):
     state = net.state_dict()
-    assert list(state) == NAMES
+    assert list(state) == [*NAMES, "tied.weight"]  # a shared one under all its names
     assert not any(tensor.requires_grad for tensor in state.values())
     assert all(np.shares_memory(state[name].data, p.data) for name, p in net.named_parameters())
 
@@ -209,7 +209,9 @@ def test_a_state_dict_is_detached_but_shares_memory(net):
 @pytest.mark.parametrize("kind", [np.asarray, lambda a: a.tolist(), tg.tensor])
 def test_it_loads_arrays_lists_and_other_dtypes_into_the_dtype_of_the_model(net, kind):
     wanted = {name: data.astype(np.float64) + 1 for name, data in values(net).items()}
-    net.load_state_dict({name: kind(data) for name, data in wanted.items()})
+    state = {**wanted, "tied.weight": wanted["first.weight"]}
+    keys = net.load_state_dict({name: kind(data) for name, data in state.items()})
+    assert keys == (keys.missing_keys, keys.unexpected_keys) == ([], [])
     check_same(values(net), {name: data.astype(np.float32) for name, data in wanted.items()})
     assert all(p.dtype == np.float32 for p in net.parameters())
 
@@ -354,3 +356,35 @@ def test_what_is_no_module_does_not_go_into_a_list_of_them(make):
 def test_a_module_list_refuses_to_append_what_is_no_module():
     with pytest.raises(TypeError, match="expected Modules, got function"):
         nn.ModuleList().append(lambda x: x)
+
+
+def test_a_parameter_is_not_replaced_by_a_tensor_that_nobody_would_learn():
+    linear = nn.Linear(2, 3)
+    with pytest.raises(TypeError, match="cannot assign Tensor as parameter 'weight'"):
+        linear.weight = linear.weight * 0.5
+    linear.weight = nn.Parameter(np.ones((3, 2)))
+    linear.bias = None
+    assert [name for name, _ in linear.named_parameters()] == ["weight"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Linear(1, 1, device="cuda"),
+        lambda: nn.LSTM(1, 1, proj_size=2),
+        lambda: nn.Dropout(0.5, inplace=True),
+        lambda: nn.ReLU(inplace=True),
+        lambda: nn.MSELoss(reduce=True),
+        lambda: nn.Embedding(2, 2, max_norm=1.0),
+    ],
+)
+def test_what_is_not_supported_of_pytorchs_signature_says_so(make):
+    with pytest.raises(NotImplementedError, match="is not supported"):
+        make()
+
+
+def test_what_asks_for_nothing_is_no_error():
+    assert nn.LSTM(1, 1, proj_size=0, device=None).hidden_size == 1
+    assert nn.Dropout(0.5, inplace=False).p == 0.5
+    with pytest.raises(TypeError, match="Tanh takes no slope"):
+        nn.Tanh(slope=1)

@@ -265,8 +265,10 @@ def test_a_parameter_comes_once():
 
 
 def test_unknown_options_are_refused():
-    with pytest.raises(TypeError, match="foreach"):
+    with pytest.raises(NotImplementedError, match="SGD: foreach= is not supported"):
         optim.SGD([parameter(1)], foreach=True)
+    with pytest.raises(TypeError, match="learning_rate"):
+        optim.SGD([parameter(1)], learning_rate=1.0)
 
 
 def test_the_repr_shows_the_groups():

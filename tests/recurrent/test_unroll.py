@@ -240,3 +240,13 @@ def test_20_000_steps_need_no_deep_stack():
     last.sum().backward()
     assert last.item() == pytest.approx(1 / (1 - 0.999), rel=1e-3)
     assert a.grad.item() == pytest.approx(1 / (1 - 0.999) ** 2, rel=1e-3)
+
+
+def test_a_cell_that_returns_no_pair_is_an_error():
+    with pytest.raises(TypeError, match="a cell returns \\(output, state\\), got Tensor"):
+        tg.unroll(lambda x, h: h + x, tg.ones(4, 2, 1), tg.zeros(2, 1))
+
+
+def test_without_a_state_the_cell_must_know_where_to_start():
+    with pytest.raises(TypeError, match="initial_state"):
+        tg.unroll(lambda x, h: (h, h), tg.ones(4, 2, 1))

@@ -6,10 +6,16 @@
 4. `tensor`: what users hold
 5. `gradcheck`: why anyone should believe it
 
-`operations`, `functions` and `creation` give all that PyTorch's names.
+`operations`, `functions` and `creation` give all that PyTorch's names; `promotion` says which dtype
+comes out, `recording` whether anything is written down.
 """
 
 import numpy as np
+
+from .gradcheck import gradcheck, gradgradcheck
+from .tensor import grad
+
+__all__ = ["grad", "gradcheck", "gradgradcheck"]
 
 # glibc gives freed memory back to the system above a threshold that grows with the largest block
 # freed so far, and every training step would ask for it again, page by page.  A block of just under

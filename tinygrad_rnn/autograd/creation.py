@@ -86,7 +86,7 @@ def arange(
 ) -> Tensor:
     """start, start + step, ... below `end`; ``arange(n)`` counts from 0.  Floats give float32."""
     first, last = (0, start) if end is None else (start, end)
-    if dtype is None and any(isinstance(x, float) for x in (first, last, step)):
+    if dtype is None and any(isinstance(x, float | np.floating) for x in (first, last, step)):
         dtype = FLOAT
     return Tensor(np.arange(first, last, step).astype(dtype or np.int64), requires_grad)
 
@@ -107,7 +107,7 @@ class Generator:
 
     def manual_seed(self, seed: int) -> "Generator":
         """Starts again from `seed`; returns the generator."""
-        self.numpy = np.random.default_rng(seed)
+        self.numpy = np.random.default_rng(seed % 2**64)
         self._seed = seed
         return self
 
@@ -168,13 +168,15 @@ def randn(
 @unsupported
 def randint(
     low: int,
-    high: int | None = None,
+    high: Any = None,
     size: Sequence[int] = (),
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Integers from `low` to `high` - 1; ``randint(high, size=...)`` starts at 0."""
-    bounds = (0, low) if high is None else (low, high)
+    """Integers from `low` to `high` - 1; ``randint(high, size)`` starts at 0."""
+    if isinstance(high, tuple | list):
+        low, high, size = 0, low, high
+    bounds: tuple[Any, Any] = (0, low) if high is None else (low, high)
     return Tensor(rng_of(generator).integers(*bounds, tuple(size)))
 
 

@@ -7,14 +7,12 @@ it against finite differences, and `markdown` prints it as the table in the READ
 
 Three rules keep a row readable by all of them:
 
-* it uses operators, and functions that mean the same on a number and on an array: no ``if``, no
-  ``and``;
+* it uses operators, and functions that mean the same on a number and on an array (so no ``if``);
 * it is stable for every input (``softplus(1e4)`` must not overflow), and lets NaN through;
 * its derivatives are written in ``y`` where that is possible, because what they mention is exactly
   what the tape keeps in memory: tanh keeps its output and not its input, add keeps nothing.
 
-``python -c "from tinygrad_rnn.autograd import elementwise; print(elementwise.markdown())"`` prints
-it.
+It is printed by ``from tinygrad_rnn.autograd import elementwise; print(elementwise.markdown())``.
 """
 
 from collections.abc import Callable
@@ -50,8 +48,8 @@ class Row(NamedTuple):
     def source(self) -> str:
         """The row as a function from arrays to (array, one pullback per input).
 
-        What a pullback keeps stands in its defaults: lighter than the cells of a closure, of which a
-        long tape would have millions.
+        What a pullback keeps stands in its defaults: they are lighter than the cells of a closure,
+        and a long tape has millions of them.
 
         >>> print(ROWS["mul"].source)
         def mul(x, z):
@@ -83,6 +81,7 @@ ROWS = {op.name: op for op in [
     row("mul",        "x z",  "x * z",                       "g * z",            "g * x"),
     row("div",        "x z",  "x / z",                       "g / z",            "-g * y / z"),
     row("neg",        "x",    "-x",                          "-g"),
+    # z - (z != 0) is z - 1, or 0 where z is 0: there 0 * x ** -1 would be 0 * inf at x = 0.
     row("pow",        "x z",  "x ** z",                      "g * z * x ** (z - (z != 0))",
                                                              "g * y * log(where(x == 0, 1, x))"),
     row("power",      "x",    "x ** n",                      "g * n * x ** (n - (n != 0))", n=2),
@@ -99,7 +98,7 @@ ROWS = {op.name: op for op in [
     row("cos",        "x",    "cos(x)",                      "-g * sin(x)"),
     row("tanh",       "x",    "tanh(x)",                     "g * (1 - y * y)"),
     row("sigmoid",    "x",    "0.5 + 0.5 * tanh(0.5 * x)",   "g * y * (1 - y)"),
-    row("relu",       "x",    "maximum(x, 0)",               "where(y > 0, g, 0)"),
+    row("relu",       "x",    "maximum(x, 0)",               "where(y <= 0, 0, g)"),
     row("leaky_relu", "x",    "where(x > 0, x, slope * x)",
                               "where(x > 0, g, slope * g)", slope=0.01),
     row("elu",        "x",    "where(x > 0, x, alpha * expm1(minimum(x, 0)))",
@@ -107,15 +106,15 @@ ROWS = {op.name: op for op in [
     row("softplus",   "x",    "maximum(x, 0) + log1p(exp(-abs(x)))", "g * sigmoid(x)"),
     row("silu",       "x",    "x * sigmoid(x)",   "g * sigmoid(x) * (1 + x * (1 - sigmoid(x)))"),
     # Where two are equal each gets half, as in PyTorch: right on average, whoever moves.
-    row("maximum",    "x z",  "maximum(x, z)",      "where(x == z, 0.5 * g, where(x > z, g, 0))",
-                                                    "where(x == z, 0.5 * g, where(x < z, g, 0))"),
-    row("minimum",    "x z",  "minimum(x, z)",      "where(x == z, 0.5 * g, where(x < z, g, 0))",
-                                                    "where(x == z, 0.5 * g, where(x > z, g, 0))"),
+    row("maximum",    "x z",  "maximum(x, z)",      "where(x == z, 0.5 * g, where(x < z, 0, g))",
+                                                    "where(x == z, 0.5 * g, where(x > z, 0, g))"),
+    row("minimum",    "x z",  "minimum(x, z)",      "where(x == z, 0.5 * g, where(x > z, 0, g))",
+                                                    "where(x == z, 0.5 * g, where(x < z, 0, g))"),
     row("clamp",      "x",    "minimum(maximum(x, low), high)",
                               "where((x >= low) & (x <= high), g, 0)", low=-inf, high=inf),
     row("where",      "c x z", "where(c, x, z)",      "None",  "where(c, g, 0)",  "where(c, 0, g)"),
 ]}  # fmt: skip
-"""Every row by name.  To add an op: one row here, one line in `tensor.py`; then run the tests."""
+"""Every row by name.  To add an op: one row here, one line in `operations.py`; run the tests."""
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -133,7 +132,7 @@ def compiled(meanings: dict[str, Any]) -> dict[str, Callable[..., Any]]:
         known = {*scope, *ROWS, *op.inputs, *op.constants}
         for text in (op.forward, *op.backward):
             for word in words(text):
-                if word not in known and (word not in "gy" or text is op.forward):
+                if word not in known and (word not in ("g", "y") or text is op.forward):
                     raise NameError(
                         f'row "{op.name}" says "{word}" in "{text}"; known: {sorted(known)}'
                     )

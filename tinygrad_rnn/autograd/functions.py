@@ -39,6 +39,7 @@ def function(
             refuse(method.__name__, options, ("out", "sparse_grad"))
         return method(as_tensor(input), *args, **options)
 
+    call.__module__, call.__qualname__ = __name__, method.__name__  # so that it can be pickled
     row = ROWS.get(method.__name__)
     if row is not None and not method.__doc__:
         call.__doc__ = f"Elementwise y = {row.forward}; the gradient is {', '.join(row.backward)}."

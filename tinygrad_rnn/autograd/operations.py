@@ -15,6 +15,7 @@ import numpy as np
 
 from . import primitives as P
 from .primitives import Array, Dims, dims_of
+from .promotion import FLOAT
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -166,16 +167,16 @@ class Operations:
         return self.apply(P.amin, self, dim=dim, keepdim=keepdim)
 
     def logsumexp(self, dim: Dims, keepdim: bool = False) -> Tensor:
-        return self.apply(P.logsumexp, self, dim=dim, keepdim=keepdim)
+        return self.apply(P.logsumexp, self.to(_float(self)), dim=dim, keepdim=keepdim)
 
     def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor:
         return self.apply(P.cumsum, self.to(dtype), dim=dim)
 
     def softmax(self, dim: int, dtype: Any = None) -> Tensor:
-        return self.apply(P.softmax, self.to(dtype), dim=dim)
+        return self.apply(P.softmax, self.to(dtype or _float(self)), dim=dim)
 
     def log_softmax(self, dim: int, dtype: Any = None) -> Tensor:
-        return self.apply(P.log_softmax, self.to(dtype), dim=dim)
+        return self.apply(P.log_softmax, self.to(dtype or _float(self)), dim=dim)
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         return self.constant(np.argmax(self._array, dim, keepdims=keepdim))
@@ -205,7 +206,7 @@ class Operations:
         if unbiased is not None:
             correction = int(unbiased)
         return (self - self.mean(dim, True)).square().sum(dim, keepdim) / (
-            count(self, dim) - correction or np.nan
+            max(count(self, dim) - correction, 0) or np.nan
         )
 
     def std(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
@@ -287,8 +288,9 @@ class Operations:
 
     def split(self, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
         """Cut along `dim`: into pieces of one size (the last may be smaller), or of given sizes."""
+        (dim,) = dims_of(dim, self.ndim)
         whole = self.shape[dim]
-        if isinstance(split_size, int):
+        if isinstance(split_size, int | np.integer):
             if split_size <= 0:
                 raise RuntimeError(
                     f"split expects a size above 0, or a list of sizes; got {split_size}"
@@ -307,6 +309,7 @@ class Operations:
         """Cut along `dim` into at most `chunks` pieces of equal size (the last may be smaller)."""
         if chunks < 1:
             raise RuntimeError(f"chunk expects chunks to be greater than 0, got {chunks}")
+        (dim,) = dims_of(dim, self.ndim)
         whole = self.shape[dim]
         return self.split(-(-whole // chunks) if whole else [0] * chunks, dim)
 
@@ -326,6 +329,7 @@ class Operations:
             raise RuntimeError(
                 f"gather: index has shape {ids.shape}; expected {self.ndim} dims like {self.shape}"
             )
+        _check_bounds("gather", ids, self.shape[dim])
         grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in ids.shape)])
         return self.apply(P.index, self, key=(*grid[:dim], ids, *grid[dim + 1 :]))
 
@@ -334,11 +338,12 @@ class Operations:
         (before,), ids = dims_of(dim, self.ndim), ids_of(index)
         if ids.ndim > 1:
             raise IndexError(f"index_select: expected a vector of indices, got shape {ids.shape}")
+        _check_bounds("index_select", ids, self.shape[before])
         return self.apply(P.index, self, key=(*[slice(None)] * before, ids.reshape(-1)))
 
 
 def _most(which: str, x: Any, dim: Any, keepdim: bool) -> Any:
-    if isinstance(dim, Operations):
+    if isinstance(dim, Operations | np.ndarray):
         return x.rowwise(which + "imum", x, dim)
     if dim is None:
         return x.apply(getattr(P, "a" + which), x)
@@ -347,14 +352,26 @@ def _most(which: str, x: Any, dim: Any, keepdim: bool) -> Any:
     return MinMax(*((values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))))
 
 
+def _float(x: Any) -> Any:
+    """The dtype in which x can be exponentiated: its own, or float32 for integers."""
+    return None if x.dtype.kind == "f" else FLOAT
+
+
+def _check_bounds(name: str, ids: Array, size: int) -> None:
+    if ids.size and not 0 <= ids.min() <= ids.max() < size:
+        raise IndexError(
+            f"{name}: ids {ids.min()} to {ids.max()} are out of bounds for size {size}"
+        )
+
+
 def count(x: Any, dim: Dims) -> int:
     """How many elements a reduction over `dim` puts together."""
     return int(np.prod([x.shape[d] for d in dims_of(dim, x.ndim)]))
 
 
-def mask_of(condition: Any) -> Array:
-    """The array of a condition.  Raises: RuntimeError where it does not hold booleans."""
-    mask = np.asarray(array_of(condition))
+def mask_of(condition: Any) -> Any:
+    """A condition as it is.  Raises: RuntimeError where it does not hold booleans."""
+    mask = condition if isinstance(condition, Operations) else np.asarray(condition)
     if mask.dtype != bool:
         raise RuntimeError(f"expected condition to be a boolean tensor, but got dtype {mask.dtype}")
     return mask
@@ -385,9 +402,10 @@ def ids_of(index: Any) -> Array:
 def key_of(key: Any) -> tuple[Any, ...]:
     """What stands in x[...] as a tuple in which every array is our own copy."""
     keys = key if isinstance(key, tuple) else (key,)
-    arrays = Operations | np.ndarray | list
-    copies = (np.array(array_of(k)) if isinstance(k, arrays) else k for k in keys)
-    return tuple(
-        k.astype(np.intp) if isinstance(k, np.ndarray) and not k.size and k.dtype.kind == "f" else k
-        for k in copies
-    )
+    return tuple(_own(k) if isinstance(k, Operations | np.ndarray | list) else k for k in keys)
+
+
+def _own(index: Any) -> Array:
+    array = np.array(array_of(index))
+    kinds = "iu" if array.size else "iuf"  # [] is an array of floats
+    return array.astype(np.intp) if array.dtype.kind in kinds else array

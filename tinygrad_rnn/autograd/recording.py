@@ -1,5 +1,6 @@
 """Whether what a thread computes is written on the tape."""
 
+import inspect
 import threading
 from collections.abc import Callable
 from contextlib import ContextDecorator
@@ -23,6 +24,14 @@ class _Recording(ContextDecorator):
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         made = super().__new__(cls)
         return made if function is None else made(function)
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        if inspect.isgeneratorfunction(function):
+            raise TypeError(
+                f"@{type(self).__name__} has no effect on a generator such as {function.__name__}, "
+                "whose body runs later: put `with` inside it"
+            )
+        return super().__call__(function)
 
     def __enter__(self) -> Self:
         mode.before.append(mode.recording)

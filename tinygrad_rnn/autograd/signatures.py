@@ -14,7 +14,7 @@ def lacks(*names: str) -> Callable[[F], F]:
         @wraps(f)
         def call(*args: Any, **options: Any) -> Any:
             if options:
-                refuse(f.__name__, options, names)
+                refuse(f.__qualname__.removesuffix(".__init__"), options, names)
             return f(*args, **options)
 
         return call  # type: ignore[return-value]
@@ -25,5 +25,6 @@ def lacks(*names: str) -> Callable[[F], F]:
 def refuse(name: str, options: dict[str, Any], lacking: Sequence[str]) -> None:
     """Takes the keywords that are lacking out of `options`, where they ask for nothing."""
     for option in lacking:
-        if options.pop(option, None) is not None:
+        value = options.pop(option, None)
+        if value is not None and value is not False and not (type(value) is int and value == 0):
             raise NotImplementedError(f"{name}: {option}= is not supported")

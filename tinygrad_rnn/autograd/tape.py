@@ -11,6 +11,7 @@ meet again: ``b = a + a; c = b + b`` has 2 nodes and 4 paths, and an LSTM over 1
 121 nodes and 8,424,229 paths from its loss to its weight.
 """
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from operator import attrgetter
@@ -51,7 +52,7 @@ class Node:
     ) -> None:
         self.age = next(clock)
         self.op = op
-        self.options = options
+        self.options = options  # for who reads the tape: the sizes of a split, the dim of a sum
         self.edges = edges  # one for each input; None where no gradient is wanted
         self.pullback = pullback  # see `primitives.py`; None once backward has passed
         self.inputs = inputs  # the ids of the arrays that went in
@@ -76,6 +77,9 @@ class Node:
 
     def pullback_on(self, lift: Callable[[Any, Edge | None], Any], scope: dict[str, Any]) -> Any:
         """The pullback on Tensors instead of arrays, so that what it does is recorded as well.
+
+        A function is its code and what it keeps, in cells or in defaults: this is the same code,
+        with the Tensor that an array came from in place of each array.
 
         `lift` makes the Tensor of an array at its place on the tape; `scope` says what the words of
         a row mean on Tensors.  Raises: NotImplementedError when the pullback mentions intermediate
@@ -128,17 +132,20 @@ class Node:
 # ----------------------------------------------------------------------------- changes in place
 
 _changes: dict[int, int] = {}  # id of memory -> when it was last changed
+_watched: dict[
+    int, Any
+] = {}  # id of memory -> a weak reference, which forgets both when it is freed
 _latest = -1
 
 
 def changed(array: np.ndarray) -> None:
-    """Notes that the memory of `array` has been changed: nodes that keep it are no longer right.
-
-    An id may be that of memory long gone, but then whatever lives there now is younger than the
-    change, and so is every node that keeps it.
-    """
+    """Notes that the memory of `array` has been changed: nodes that keep it are no longer right."""
     global _latest
-    _changes[id(memory(array))] = _latest = next(clock)
+    owner = memory(array)
+    key = id(owner)
+    if key not in _changes and isinstance(owner, np.ndarray):
+        _watched[key] = weakref.ref(owner, lambda _: (_changes.pop(key), _watched.pop(key)))
+    _changes[key] = _latest = next(clock)
 
 
 def memory(array: Any) -> Any:
@@ -233,10 +240,9 @@ def walk(
             if wanted is not None and key in wanted:
                 found[key] = g
             arriving.append(g)
-        for i, reference in (node.retained or {}).items():
-            tensor = reference()
-            if tensor is not None:
-                found[tensor, 0] = arriving[i]
+        if node.retained:
+            tensors = {i: reference() for i, reference in node.retained.items()}
+            found |= {(t, 0): arriving[i] for i, t in tensors.items() if t is not None}
         edges = node.edges
         if useful is not None:
             edges = [e if e and e[:2] in useful else None for e in edges]

@@ -27,8 +27,8 @@ class Tensor(Operations):
 
     `data` is shared, not copied (`tinygrad_rnn.tensor` copies).  ``.data`` is the writable ndarray
     itself.  Assigning another array to it, and in-place arithmetic, count as changes: a backward
-    that needs the old values raises.  Writing through ``.data[...]`` is not seen by anybody: it is
-    your own risk.
+    that needs the old values raises.  Nobody sees what is written into an ndarray that shares the
+    memory (``.data[...]``, or the array that a tensor was made from): that is your own risk.
 
     Raises: TypeError for an array that holds no numbers; RuntimeError for `requires_grad` on one
     that does not hold floats.
@@ -39,14 +39,14 @@ class Tensor(Operations):
     tensor([2., 4.], dtype=float64)
     """
 
-    __slots__ = ("__weakref__", "_array", "_edge", "grad", "wants_grad")
+    __slots__ = ("__weakref__", "_array", "_edge", "_grad", "wants_grad")
     __array_ufunc__ = None  # so that ndarray * Tensor asks Tensor
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         self._array: Array = _checked(data)
         self._edge: Edge | None = None  # where on the tape it was made; None for a leaf
         self.wants_grad = False  # a leaf that requires a gradient
-        self.grad: Tensor | None = None
+        self._grad: Tensor | None = None
         if requires_grad:
             self.requires_grad = True
 
@@ -59,8 +59,26 @@ class Tensor(Operations):
 
     @data.setter
     def data(self, value: Any) -> None:
+        array = _checked(value)
+        if self.wants_grad and array.dtype.kind != "f":
+            raise RuntimeError(
+                "only Tensors of floating point dtype can require gradients; this one does, and "
+                f"the new data has dtype {array.dtype}"
+            )
         changed(self._array)
-        self._array = _checked(value)
+        self._array = array
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward has added up here, of this shape and dtype, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
+            given = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+            raise RuntimeError(f".grad must be a Tensor of shape {self.shape} or None, got {given}")
+        self._grad = value
 
     @property
     def requires_grad(self) -> bool:
@@ -110,7 +128,7 @@ class Tensor(Operations):
     # fmt: on
 
     def __reduce__(self) -> Any:
-        slots = None, {"grad": self.grad}
+        slots = None, {"grad": None if self.grad is None else self.grad.detach()}
         return type(self), (self.numpy_leaf(), self.requires_grad), slots
 
     def __repr__(self) -> str:
@@ -190,7 +208,8 @@ class Tensor(Operations):
         """
         found = _backward([self], [gradient], None, retain_graph or create_graph, create_graph)
         for (leaf, _), g in found.items():
-            leaf._accumulate(g)
+            if leaf.requires_grad:  # it may have been frozen since
+                leaf._accumulate(g)
 
     def _accumulate(self, g: Any) -> None:
         if g.shape != self.shape:
@@ -198,8 +217,6 @@ class Tensor(Operations):
                 f"the data of a leaf of shape {g.shape} was replaced by one of shape {self.shape} "
                 "before backward()"
             )
-        if self.grad is not None and self.grad.shape != g.shape:
-            raise RuntimeError(f".grad has shape {self.grad.shape}; expected {g.shape} or None")
         if isinstance(g, Tensor):
             with enable_grad():
                 self.grad = g.clone() if self.grad is None else self.grad + g
@@ -250,6 +267,7 @@ class Tensor(Operations):
     def __isub__(self, other: Any) -> Self: return self._change(np.subtract, other)
     def __imul__(self, other: Any) -> Self: return self._change(np.multiply, other)
     def __itruediv__(self, other: Any) -> Self: return self._change(np.divide, other)
+    def __ipow__(self, other: Any) -> Self: return self._change(np.power, other)
     # fmt: on
 
     # ---------------------------------------------------------------------------------- recording
@@ -266,6 +284,8 @@ class Tensor(Operations):
     @staticmethod
     def rowwise(name: str, *inputs: Any, **constants: Any) -> Tensor:
         """Applies a row of the calculus table, with PyTorch's rules for mixed dtypes."""
+        if constants:  # a NumPy number would widen float32
+            constants = {k: _operand(value, name) for k, value in constants.items()}
         return _record(ROW[name], Tensor.alike(name, *inputs), constants)
 
     @staticmethod
@@ -296,7 +316,11 @@ def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[
         else:
             arrays.append(_operand(x, primitive.__name__))
             edges.append(None)
-    value, pullback = primitive(*arrays, **options)
+    try:
+        value, pullback = primitive(*arrays, **options)
+    except (ValueError, IndexError) as error:
+        shapes = ", ".join(str(np.shape(a)) for a in arrays[:9])
+        raise type(error)(f"{primitive.__name__}: {error} (inputs of shape {shapes})") from None
     node = None
     if mode.recording and any(edges):
         if None in edges and type(pullback) is tuple:  # what nobody wants need not be kept
@@ -311,7 +335,7 @@ def _result(value: Any, node: Node | None) -> Tensor:
     """The Tensor of a value that a primitive gave: the next output of `node`."""
     tensor = Tensor.__new__(Tensor)
     tensor._array = array = value if type(value) is np.ndarray else np.asarray(value)
-    tensor._edge = tensor.grad = None
+    tensor._edge = tensor._grad = None
     tensor.wants_grad = False
     if node is not None:
         shape, dtype = array.shape, array.dtype
@@ -376,7 +400,8 @@ def _backward(
     create_graph: bool,
 ) -> dict[Key, Any]:
     """Walks back from `ends`: the gradient of every leaf, or of the wanted keys."""
-    seeds = [_seed(end, g) for end, g in zip(ends, gradients, strict=True)]
+    pairs = zip(ends, gradients, strict=True)
+    seeds = [_seed(i, end, g) for i, (end, g) in enumerate(pairs)]
     starts = zip(map(_place, ends), seeds if create_graph else map(array_of, seeds), strict=True)
     found: dict[Key, Any] = {}
     with enable_grad():
@@ -390,12 +415,12 @@ def _place(x: Tensor) -> Edge:
     return x._edge or (x, 0, x.shape, x.dtype)
 
 
-def _seed(end: Tensor, gradient: Any) -> Tensor:
+def _seed(i: int, end: Tensor, gradient: Any) -> Tensor:
     """The gradient that a walk starts with."""
     if not end.requires_grad:
         raise RuntimeError(
-            "element 0 of tensors does not require grad and does not have a grad_fn: nothing that "
-            "went into it has requires_grad=True, or it was computed inside no_grad()"
+            f"element {i} of tensors does not require grad and does not have a grad_fn: nothing "
+            "that went into it has requires_grad=True, or it was computed inside no_grad()"
         )
     if gradient is None:
         if end.numel() != 1:
@@ -436,7 +461,9 @@ def _operand(x: Any, name: str) -> Any:
     """An input that is not a Tensor; a number stays a number, which does not widen float32."""
     if isinstance(x, np.generic):
         return x.item()
-    if isinstance(x, np.ndarray) or type(x) in NUMBERS:
+    if isinstance(x, np.ndarray):
+        return np.array(x)  # a copy: the tape may keep it, and its owner may change the original
+    if type(x) in NUMBERS:
         return x
     raise TypeError(f"{name}: expected a Tensor, an array or a number, got {type(x).__name__}")
 

@@ -42,12 +42,14 @@ class Cell(Module):
             state = self.initial_state(x.shape[0] if x.ndim > 1 else 1)
             state = state if x.ndim > 1 else map_state(lambda s: s.squeeze(0), state)
         expected = (*x.shape[:-1], self.hidden_size)
-        tensors = state if isinstance(state, tuple | list) else (state,)
-        if len(tensors) != self.parts or any(s.shape != expected for s in tensors):
+        several = isinstance(state, tuple | list)
+        tensors = state if several else (state,)
+        shapes = [getattr(s, "shape", None) for s in tensors]
+        if several != (self.parts > 1) or shapes != [expected] * self.parts:
             kind = "a tensor" if self.parts == 1 else f"a tuple of {self.parts} tensors"
             raise ValueError(
                 f"{type(self).__name__}({self.extra_repr()}): expected a state that is {kind} of "
-                f"shape {expected}, got {[s.shape for s in tensors]}"
+                f"shape {expected}, got {shapes}"
             )
         return self.forward(x, state)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.functions import cat, stack
+from ..autograd.functions import as_tensor, cat, stack
+from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 from ..recurrent.unroll import State, lengths_of, map_state, unroll
 from . import functional as F
@@ -22,8 +23,9 @@ class Recurrent(Module):
     forwards and one that reads backwards; their outputs stand side by side.  ``cells`` is the flat
     list: the index is layer * directions + direction.
 
-    Called with x, the state (of the one cell; or a sequence with that of every cell; None: zeros)
-    and `lengths` (see `unroll`).  Returns the outputs and the last state, in the same form.
+    Called with x, the state `hx` and `lengths` (see `unroll`).  The state is that of the cell, or a
+    sequence with one for each cell; None means ``cell.initial_state(B)``.  Returns the outputs and
+    the last state, in the same form.
 
     Shapes: x (T, B, I), or (B, T, I) with ``batch_first=True``, or (T, I) without a batch; outputs
     alike, with H (of the last layer; twice that in two directions) in place of I.
@@ -47,8 +49,9 @@ class Recurrent(Module):
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout}")
         self.batch_first, self.dropout, self.bidirectional = batch_first, dropout, bidirectional
 
-    def forward(self, x: Tensor, state: State = None, lengths: Any = None) -> tuple[Tensor, State]:
-        xs, batched = self._time_first(x)
+    def forward(self, input: Tensor, hx: State = None, lengths: Any = None) -> tuple[Tensor, State]:
+        xs, batched = self._time_first(input)
+        state = None if hx is None else map_state(as_tensor, hx)
         states: Sequence[State] = [None] * len(self.cells)
         if state is not None:
             states = [state] if self.single else state
@@ -142,15 +145,18 @@ class Stacked(Recurrent):
         cells = [cell(size) for size in sizes for _ in range(directions)]
         super().__init__(cells, batch_first, dropout, bidirectional)
 
-    def forward(self, x: Tensor, state: State = None, lengths: Any = None) -> tuple[Tensor, State]:
-        xs, batched = self._time_first(x)
+    def forward(self, input: Tensor, hx: State = None, lengths: Any = None) -> tuple[Tensor, State]:
+        xs, batched = self._time_first(input)
+        state = None if hx is None else map_state(as_tensor, hx)
         name = f"{self._name()}(input_size={self.input_size})"
         if xs.ndim != 3:
-            raise ValueError(f"{name}: x has shape {x.shape}; expected {self._layout()} or (T, I)")
+            raise ValueError(
+                f"{name}: x has shape {input.shape}; expected {self._layout()} or (T, I)"
+            )
         if xs.shape[2] != self.input_size:
             raise ValueError(
                 f"{name}: x has {xs.shape[2]} features; expected {self.input_size}. x has shape "
-                f"{x.shape}; expected {self._layout()} or (T, I)"
+                f"{input.shape}; expected {self._layout()} or (T, I)"
             )
         states: Sequence[State] = [None] * len(self.cells)
         if state is not None:
@@ -203,6 +209,7 @@ class RNN(Stacked):
     `nonlinearity`, and `lengths`.  Shapes: see `Stacked`.
     """
 
+    @lacks("proj_size", "device", "dtype")
     def __init__(
         self,
         input_size: int,
@@ -227,6 +234,7 @@ class LSTM(Stacked):
     starts at 1, and `lengths`.  Shapes: see `Stacked`.
     """
 
+    @lacks("proj_size", "device", "dtype")
     def __init__(
         self,
         input_size: int,
@@ -250,6 +258,7 @@ class GRU(Stacked):
     PyTorch's position), and `lengths`.  Shapes: see `Stacked`.
     """
 
+    @lacks("proj_size", "device", "dtype")
     def __init__(
         self,
         input_size: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Self
@@ -12,6 +13,8 @@ from ..autograd.creation import tensor
 from ..autograd.operations import array_of
 from ..autograd.recording import no_grad
 from ..autograd.tensor import Tensor
+
+Keys = namedtuple("Keys", "missing_keys unexpected_keys")  # what load_state_dict returns
 
 
 class Parameter(Tensor):
@@ -50,9 +53,17 @@ class Module:
     def __call__(self, *args: Any, **options: Any) -> Any:
         return self.forward(*args, **options)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not isinstance(value, Parameter | None) and isinstance(vars(self).get(name), Parameter):
+            raise TypeError(
+                f"cannot assign {type(value).__name__} as parameter '{name}' (Parameter or None "
+                "expected); nobody would learn it. Use copy_() in no_grad() to change its values"
+            )
+        super().__setattr__(name, value)
+
     def __getattr__(self, name: str) -> Any:
         near = get_close_matches(name, dir(self), 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        hint = f"; did you mean '{near[0]}'?" if near and near[0] != name else ""
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'{hint}")
 
     # ------------------------------------------------------------------------ what is inside
@@ -84,14 +95,15 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_parameters(
-        self, prefix: str = "", recurse: bool = True
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter, once, under the path of attributes that leads to it."""
+        """Every parameter under the path of attributes that leads to it; a shared one only once."""
         seen: set[int] = set()
         for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
             for name, value in vars(module).items():
                 if isinstance(value, Parameter) and id(value) not in seen:
-                    seen.add(id(value))
+                    if remove_duplicate:
+                        seen.add(id(value))
                     yield _join(path, name), value
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
@@ -116,7 +128,7 @@ class Module:
             if set_to_none:
                 parameter.grad = None
             elif parameter.grad is not None:
-                parameter.grad.zero_()
+                parameter.grad = parameter.grad.detach().zero_()
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Whether the parameters are to be learnt; returns the module."""
@@ -146,20 +158,23 @@ class Module:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every parameter by name: detached, but sharing memory, as in PyTorch."""
-        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+        named = self.named_parameters(remove_duplicate=False)
+        return {name: parameter.detach() for name, parameter in named}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
-        """Copies Tensors or arrays into the parameters of the same names.
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Keys:
+        """Copies Tensors or arrays into the parameters of the same names; says what was amiss.
 
         Raises: RuntimeError that lists all that does not fit, before anything has been changed.
         `strict=False` allows missing and unexpected names, but no other shapes.
         """
-        mine = dict(self.named_parameters())
+        mine = dict(self.named_parameters(remove_duplicate=False))
         arrays = {name: np.asarray(array_of(value)) for name, value in state_dict.items()}
         wrong = []
-        if strict and (missing := [name for name in mine if name not in arrays]):
+        missing = [name for name in mine if name not in arrays]
+        unexpected = [name for name in arrays if name not in mine]
+        if strict and missing:
             wrong.append(f"Missing key(s) in state_dict: {', '.join(missing)}")
-        if strict and (unexpected := [name for name in arrays if name not in mine]):
+        if strict and unexpected:
             wrong.append(f"Unexpected key(s) in state_dict: {', '.join(unexpected)}")
         wrong += [
             f"size mismatch for {name}: the state_dict has {arrays[name].shape}, "
@@ -172,6 +187,7 @@ class Module:
             for name in mine
             if name in arrays and arrays[name].dtype.kind not in "fiub"
         ]
+        wrong += [f"{name} is read-only" for name, p in mine.items() if not p.data.flags.writeable]
         if wrong:
             lines = "\n  ".join(wrong)
             raise RuntimeError(
@@ -181,6 +197,7 @@ class Module:
             for name, parameter in mine.items():
                 if name in arrays:
                     parameter.copy_(arrays[name])
+        return Keys(missing, unexpected)
 
     # ------------------------------------------------------------------------ showing it
 

@@ -8,6 +8,7 @@ import numpy as np
 from ..autograd.creation import randn, rng_of
 from ..autograd.functions import sigmoid, tanh
 from ..autograd.promotion import FLOAT
+from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 from . import functional as F
 from .module import Module, Parameter
@@ -21,6 +22,7 @@ class Linear(Module):
     +-1 / sqrt(in_features).  Raises: ValueError where x has another number of features.
     """
 
+    @lacks("device", "dtype")
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         self.in_features, self.out_features = in_features, out_features
         bound = in_features**-0.5 if in_features else 0.0
@@ -47,6 +49,7 @@ class Embedding(Module):
     vector of `padding_idx` is zero and stays so.
     """
 
+    @lacks("device", "dtype", "max_norm", "scale_grad_by_freq", "sparse")
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None
     ) -> None:
@@ -67,6 +70,7 @@ class Embedding(Module):
 class LayerNorm(Module):
     """(x - mean) / sqrt(var + eps) * weight + bias over the last dims: `functional.layer_norm`."""
 
+    @lacks("device", "dtype")
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
@@ -93,6 +97,7 @@ class LayerNorm(Module):
 class Dropout(Module):
     """In training mode each element is 0 with probability p, else divided by 1 - p."""
 
+    @lacks("inplace")
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
@@ -113,7 +118,10 @@ class Function(Module):
 
     function: Callable[..., Tensor]
 
+    @lacks("inplace")
     def __init__(self, **constants: Any) -> None:
+        if constants and type(self).__init__ is Function.__init__:
+            raise TypeError(f"{type(self).__name__} takes no {', '.join(constants)}")
         self.constants = constants
 
     def forward(self, *inputs: Any) -> Tensor:
@@ -158,6 +166,7 @@ class LeakyReLU(Function):
 
     function = staticmethod(F.leaky_relu)
 
+    @lacks("inplace")
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__(negative_slope=negative_slope)
 
@@ -167,6 +176,7 @@ class ELU(Function):
 
     function = staticmethod(F.elu)
 
+    @lacks("inplace")
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__(alpha=alpha)
 
@@ -176,6 +186,7 @@ class Softplus(Function):
 
     function = staticmethod(F.softplus)
 
+    @lacks("threshold")
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__(beta=beta)
 
@@ -206,6 +217,7 @@ class CrossEntropyLoss(Function):
 
     function = staticmethod(F.cross_entropy)
 
+    @lacks("size_average", "reduce")
     def __init__(
         self,
         weight: Tensor | None = None,
@@ -226,6 +238,7 @@ class NLLLoss(Function):
 
     function = staticmethod(F.nll_loss)
 
+    @lacks("size_average", "reduce")
     def __init__(
         self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
@@ -237,6 +250,7 @@ class MSELoss(Function):
 
     function = staticmethod(F.mse_loss)
 
+    @lacks("size_average", "reduce")
     def __init__(self, reduction: str = "mean", *, half: bool = False) -> None:
         super().__init__(reduction=reduction, half=half)
 
@@ -246,6 +260,7 @@ class L1Loss(Function):
 
     function = staticmethod(F.l1_loss)
 
+    @lacks("size_average", "reduce")
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
 
@@ -255,5 +270,6 @@ class BCEWithLogitsLoss(Function):
 
     function = staticmethod(F.binary_cross_entropy_with_logits)
 
+    @lacks("size_average", "reduce")
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)

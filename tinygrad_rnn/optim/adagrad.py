@@ -7,7 +7,7 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
-from .optimizer import Optimizer, Params
+from .optimizer import Optimizer, Params, unsupported
 
 
 class Adagrad(Optimizer):
@@ -37,6 +37,7 @@ class Adagrad(Optimizer):
         "eps": inf,
     }
 
+    @unsupported
     def __init__(
         self,
         params: Params,

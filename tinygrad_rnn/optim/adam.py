@@ -7,7 +7,7 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
-from .optimizer import Optimizer, Params, blend
+from .optimizer import Optimizer, Params, blend, unsupported
 
 
 class Adam(Optimizer):
@@ -36,6 +36,7 @@ class Adam(Optimizer):
 
     limits: ClassVar[dict[str, float]] = {"lr": inf, "eps": inf, "weight_decay": inf}
 
+    @unsupported
     def __init__(
         self,
         params: Params,
@@ -75,8 +76,8 @@ class Adam(Optimizer):
             state["step"] = 0
             state["exp_avg"] = np.zeros_like(p.data)
             state["exp_avg_sq"] = np.zeros_like(p.data)
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = np.zeros_like(p.data)
+        if group["amsgrad"] and "max_exp_avg_sq" not in state:
+            state["max_exp_avg_sq"] = np.zeros_like(p.data)
         state["step"] += 1
         t, (beta1, beta2) = state["step"], group["betas"]
         m, v = state["exp_avg"], state["exp_avg_sq"]
@@ -104,6 +105,7 @@ class AdamW(Adam):
     ``torch.optim.AdamW``.
     """
 
+    @unsupported
     def __init__(
         self,
         params: Params,

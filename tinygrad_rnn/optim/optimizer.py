@@ -13,9 +13,14 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.recording import enable_grad, no_grad
+from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+unsupported = lacks("foreach", "fused", "capturable", "differentiable")
+"""PyTorch's ways of running a step on accelerators, which all optimisers here lack."""
 
 
 class Optimizer:

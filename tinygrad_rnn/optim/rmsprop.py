@@ -7,7 +7,7 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
-from .optimizer import Optimizer, Params, blend
+from .optimizer import Optimizer, Params, blend, unsupported
 
 
 class RMSprop(Optimizer):
@@ -45,6 +45,7 @@ class RMSprop(Optimizer):
         "momentum": inf,
     }
 
+    @unsupported
     def __init__(
         self,
         params: Params,
@@ -73,10 +74,9 @@ class RMSprop(Optimizer):
         if not state:
             state["step"] = 0
             state["square_avg"] = np.zeros_like(p.data)
-            if group["momentum"]:
-                state["momentum_buffer"] = np.zeros_like(p.data)
-            if group["centered"]:
-                state["grad_avg"] = np.zeros_like(p.data)
+        for option, name in (("momentum", "momentum_buffer"), ("centered", "grad_avg")):
+            if group[option] and name not in state:
+                state[name] = np.zeros_like(p.data)
         state["step"] += 1
         v = state["square_avg"]
         scratch = np.empty_like(p.data)

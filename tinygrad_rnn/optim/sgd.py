@@ -7,7 +7,7 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
-from .optimizer import Optimizer, Params
+from .optimizer import Optimizer, Params, unsupported
 
 
 class SGD(Optimizer):
@@ -34,6 +34,7 @@ class SGD(Optimizer):
 
     limits: ClassVar[dict[str, float]] = {"lr": inf, "momentum": inf, "weight_decay": inf}
 
+    @unsupported
     def __init__(
         self,
         params: Params,

@@ -37,7 +37,11 @@ def unroll(
         raise ValueError(f"unroll: expected xs of shape (T, B, I) with T >= 1, got {xs.shape}")
     T, B = xs.shape[:2]
     if state is None:
-        state = cell.initial_state(B)  # type: ignore[attr-defined]
+        if not hasattr(cell, "initial_state"):
+            raise TypeError(
+                "unroll: the cell has no initial_state(batch_size); write it or pass state"
+            )
+        state = cell.initial_state(B)
     alive = None
     if lengths is not None:
         ends = lengths_of(lengths, T, B)
@@ -46,7 +50,10 @@ def unroll(
         xs = where(_beside(alive, xs), xs, xs.data[0, ends.argmax()] if ends.any() else 0)
     outputs = []
     for t, x in enumerate(xs.unbind()):
-        output, new = cell(x, state)
+        result = cell(x, state)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"a cell returns (output, state), got {type(result).__name__}")
+        output, new = result
         if alive is not None:
             now = alive[t]
             output = where(_beside(now, output), output, 0)

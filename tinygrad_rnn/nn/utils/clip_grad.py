@@ -68,7 +68,7 @@ def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
 
 
 def _norm(values: Any, norm_type: float) -> float:
-    return float(np.linalg.norm(np.asarray(values, np.float64), norm_type))
+    return float(np.linalg.norm(np.asarray(values, np.float64), float(norm_type)))
 
 
 def _gradients(parameters: Parameters) -> list[Tensor]:
