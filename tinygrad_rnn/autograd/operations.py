@@ -1,8 +1,7 @@
 """Every op as a method of Tensor, with PyTorch's names, argument order and defaults.
 
 A method either runs one row (`rowwise`) or one primitive (`apply`), or says an op in terms of
-others: the mean is a sum and a division.  What is said in terms of others needs no derivative of
-its own.
+others: the mean is a sum and a division, and so needs no derivative of its own.
 """
 
 from __future__ import annotations

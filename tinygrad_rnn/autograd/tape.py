@@ -195,8 +195,8 @@ def walk(
 
     `starts` are pairs (edge, gradient).  When the walk is over, `found` holds the gradient of every
     leaf it came to, or of just the `wanted` keys.  What has been passed is freed, unless `keep`.
-    With `on_tensors` (see `Node.pullback_on`) gradients are Tensors and the walk itself is
-    recorded.
+    With `on_tensors` (see `Node.pullback_on`) gradients are Tensors, and the walk is recorded too.
+    A gradient that leaves may be a `Product` (see `primitives`): `settled` makes it an array.
     """
     pending: dict[Key, Any] = {}
     owned: set[Key] = set()  # sums made here; others may be shared: add gives one g to two parents

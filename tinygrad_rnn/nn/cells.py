@@ -1,7 +1,7 @@
 """The recurrent cells of the lectures: their equations, and nothing else.
 
-A cell is one step: ``output, state = cell(x, state)``.  How it runs over time is no business of
-its own (`recurrent`), nor is its gradient (the tape).
+A cell is one step: ``output, state = cell(x, state)``.  Running it over time is the business of
+`recurrent`, its gradient that of the tape.
 
 Shapes: x (B, I); a state's tensors (B, H); the output (B, H); all without B for a single x.
 """
@@ -66,8 +66,8 @@ class RNNCell(Cell):
 
     ``linear`` holds W (H, H + I) and b: the columns of h come first.  `nonlinearity` is "tanh",
     "relu", "sigmoid" or any function of a tensor.
-    Source: Elman 1990; lecture L1 writes sigmoid for tanh.  PyTorch has two biases, which add up
-    to b.
+
+    Source: Elman 1990; lecture L1 writes sigmoid for tanh.  PyTorch splits b into two biases.
     """
 
     def __init__(
@@ -105,10 +105,10 @@ class LSTMCell(Cell):
     h' = sigmoid(o) * tanh(c')
 
     ``gates`` holds W (4 H, H + I), its rows in the order i, f, g, o, the columns of h first; the
-    state is (h, c).  The bias of the forget gate starts at `forget_bias`, so that a new cell
-    remembers.
+    state is (h, c).  The bias of the forget gate starts at `forget_bias`: a new cell remembers.
+
     Source: Hochreiter and Schmidhuber 1997, Gers et al. 2000 (the forget gate), Jozefowicz et al.
-    2015 (its bias).  PyTorch has two biases, which add up to b, and no forget_bias.
+    2015 (its bias).  PyTorch splits b into two biases, and has no forget_bias.
     """
 
     parts = 2
@@ -144,8 +144,7 @@ class GRUCell(Cell):
     n = tanh(V_x x + d_x + r * (V_h h + d_h)), with ``candidate_x`` and ``candidate_h`` instead.
 
     Source: Cho et al. 2014; the sign of z is that of lectures L2 and L4.  PyTorch's z is our 1 - z,
-    and its r comes after.  The sign converts (negate the z rows of W and b); the position of r does
-    not.
+    and its r comes after.  The sign converts (negate the z rows of W and b), the position does not.
     """
 
     def __init__(
