@@ -1,7 +1,7 @@
 """A network that learns to write Python's documentation, character by character.
 
-What you will see (a minute of training; less or more with --seconds): an LSTM, composed of Linear, tanh,
-sigmoid and concat, reads the documentation that every CPython carries (pydoc_data.topics) and
+What you will see (a minute of training; less or more with --seconds): an LSTM, composed of Linear,
+tanh, sigmoid and concat, reads the documentation that every CPython carries (pydoc_data.topics) and
 predicts each next character.  The loss falls from about 4.6 nats per character, where it only
 guesses, to about 1.3, and the samples turn from noise into words, then into something like
 English about Python.  Backpropagation through time is truncated: every 50 steps the tape is walked

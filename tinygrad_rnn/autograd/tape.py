@@ -167,9 +167,8 @@ def tape(keys: Iterable[Key], since: int = -1) -> list[Node]:
     seen = set(stack)
     while stack:
         node = stack.pop()
-        if (
-            node.pullback is None and node.age != since
-        ):  # of the oldest, only the gradient is wanted
+        # Older nodes than `since` cannot lead to what is wanted; of that one, only the gradient is.
+        if node.pullback is None and node.age != since:
             raise RuntimeError(
                 "Trying to backward through the graph a second time: backward() has already freed "
                 f"{node}. Say retain_graph=True the first time, run the forward pass again, or "
