@@ -1,12 +1,13 @@
 """New tensors, and the random generators that fill them: nothing here uses NumPy's global state."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .operations import array_of, given_sizes
 from .promotion import FLOAT
+from .recording import mode
 from .signatures import lacks
 from .tensor import Tensor
 
@@ -138,6 +139,13 @@ def rng_of(generator: Generator | None) -> np.random.Generator:
     return (generator or default_generator).numpy
 
 
+def drawn(generator: Generator | None, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
+    """The tensor of what `draw` takes from a generator: every random tensor is made here."""
+    if mode.tracer is not None:
+        return mode.tracer.drawn(generator, draw)
+    return Tensor(draw(rng_of(generator)))
+
+
 @unsupported
 def rand(
     *size: Any,
@@ -146,10 +154,10 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers in [0, 1)."""
-    values = rng_of(generator).random(
-        given_sizes(size), np.float64 if dtype == np.float64 else FLOAT
-    )
-    return Tensor(values.astype(dtype or FLOAT), requires_grad)
+    shape, kind = given_sizes(size), np.dtype(dtype or FLOAT)
+    wide = np.float64 if kind == np.float64 else FLOAT
+    made = drawn(generator, lambda rng: rng.random(shape, wide).astype(kind, copy=False))
+    return made.requires_grad_(requires_grad)
 
 
 @unsupported
@@ -160,9 +168,10 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from the normal distribution of mean 0 and variance 1."""
-    wide = np.float64 if dtype == np.float64 else FLOAT
-    values = rng_of(generator).standard_normal(given_sizes(size), wide)
-    return Tensor(values.astype(dtype or FLOAT), requires_grad)
+    shape, kind = given_sizes(size), np.dtype(dtype or FLOAT)
+    wide = np.float64 if kind == np.float64 else FLOAT
+    made = drawn(generator, lambda rng: rng.standard_normal(shape, wide).astype(kind, copy=False))
+    return made.requires_grad_(requires_grad)
 
 
 @unsupported
@@ -177,10 +186,10 @@ def randint(
     if isinstance(high, tuple | list):
         low, high, size = 0, low, high
     bounds: tuple[Any, Any] = (0, low) if high is None else (low, high)
-    return Tensor(rng_of(generator).integers(*bounds, tuple(size)))
+    return drawn(generator, lambda rng: np.asarray(rng.integers(*bounds, tuple(size))))
 
 
 @unsupported
 def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
     """The numbers 0 to n - 1 in random order."""
-    return Tensor(rng_of(generator).permutation(n))
+    return drawn(generator, lambda rng: rng.permutation(n))

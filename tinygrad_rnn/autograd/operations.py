@@ -6,6 +6,7 @@ others: the mean is a sum and a division, and so needs no derivative of its own.
 
 from __future__ import annotations
 
+import operator as op
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ class Operations:
     apply: Callable[..., Any]  # runs a primitive and records it
     rowwise: Callable[..., Tensor]  # the same for a row of the calculus table
     alike: Callable[..., tuple[Any, ...]]  # brings inputs to one dtype
-    constant: Callable[[Any], Tensor]  # a tensor that nothing has been recorded about
+    ungraded: Callable[..., Tensor]  # runs a function through which no gradient passes
 
     # fmt: off
     @property
@@ -72,20 +73,20 @@ class Operations:
     def tanh(self) -> Tensor: return self.rowwise("tanh", self)
     def sigmoid(self) -> Tensor: return self.rowwise("sigmoid", self)
     def relu(self) -> Tensor: return self.rowwise("relu", self)
-    def sign(self) -> Tensor: return self.constant(np.sign(self._array))
+    def sign(self) -> Tensor: return self.ungraded(np.sign, self)
     def maximum(self, other: Any) -> Tensor: return self.rowwise("maximum", self, other)
     def minimum(self, other: Any) -> Tensor: return self.rowwise("minimum", self, other)
 
     __hash__ = object.__hash__
-    def __eq__(self, other: Any) -> Any: return self.constant(self._array == array_of(other))
-    def __ne__(self, other: Any) -> Any: return self.constant(self._array != array_of(other))
-    def __lt__(self, other: Any) -> Tensor: return self.constant(self._array < array_of(other))
-    def __le__(self, other: Any) -> Tensor: return self.constant(self._array <= array_of(other))
-    def __gt__(self, other: Any) -> Tensor: return self.constant(self._array > array_of(other))
-    def __ge__(self, other: Any) -> Tensor: return self.constant(self._array >= array_of(other))
-    def __and__(self, other: Any) -> Tensor: return self.constant(self._array & array_of(other))
-    def __or__(self, other: Any) -> Tensor: return self.constant(self._array | array_of(other))
-    def __invert__(self) -> Tensor: return self.constant(~self._array)
+    def __eq__(self, other: Any) -> Any: return self.ungraded(op.eq, self, other)
+    def __ne__(self, other: Any) -> Any: return self.ungraded(op.ne, self, other)
+    def __lt__(self, other: Any) -> Tensor: return self.ungraded(op.lt, self, other)
+    def __le__(self, other: Any) -> Tensor: return self.ungraded(op.le, self, other)
+    def __gt__(self, other: Any) -> Tensor: return self.ungraded(op.gt, self, other)
+    def __ge__(self, other: Any) -> Tensor: return self.ungraded(op.ge, self, other)
+    def __and__(self, other: Any) -> Tensor: return self.ungraded(op.and_, self, other)
+    def __or__(self, other: Any) -> Tensor: return self.ungraded(op.or_, self, other)
+    def __invert__(self) -> Tensor: return self.ungraded(op.invert, self)
     # fmt: on
 
     def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -96,7 +97,7 @@ class Operations:
 
     def __rpow__(self, base: Any) -> Tensor:
         *_, x = self.alike("pow", base, self)
-        return self.constant(np.asarray(base, x.dtype)).pow(x)
+        return self.ungraded(np.asarray, base, dtype=x.dtype).pow(x)
 
     def pow(self, exponent: Any) -> Tensor:
         """x ** exponent, a number or a tensor."""
@@ -133,7 +134,7 @@ class Operations:
 
     # fmt: off
     def __matmul__(self, other: Any) -> Tensor: return self.matmul(other)
-    def __rmatmul__(self, other: Any) -> Tensor: return self.constant(other).matmul(self)
+    def __rmatmul__(self, other: Any) -> Tensor: return self.ungraded(np.asarray, other).matmul(self)
     # fmt: on
 
     def matmul(self, other: Any) -> Tensor:
@@ -178,16 +179,16 @@ class Operations:
         return self.apply(P.log_softmax, self.to(dtype or _float(self)), dim=dim)
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        return self.constant(np.argmax(self._array, dim, keepdims=keepdim))
+        return self.ungraded(np.argmax, self, axis=dim, keepdims=keepdim)
 
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        return self.constant(np.argmin(self._array, dim, keepdims=keepdim))
+        return self.ungraded(np.argmin, self, axis=dim, keepdims=keepdim)
 
     def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return self.constant(self._array.all(dims_of(dim, self.ndim), keepdims=keepdim))
+        return self.ungraded(np.all, self, axis=dims_of(dim, self.ndim), keepdims=keepdim)
 
     def any(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return self.constant(self._array.any(dims_of(dim, self.ndim), keepdims=keepdim))
+        return self.ungraded(np.any, self, axis=dims_of(dim, self.ndim), keepdims=keepdim)
 
     def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         x = self.to(dtype)

@@ -9,13 +9,14 @@ from typing import Any, Self
 
 class _Mode(threading.local):
     recording = True
+    tracer: Any = None  # `recurrent.trace` puts itself here while it reads a cell
 
     def __init__(self) -> None:
         self.before: list[bool] = []
 
 
 mode = _Mode()
-"""Whether this thread records what it computes."""
+"""Whether this thread records what it computes, and who else wants to see it."""
 
 
 class _Recording(ContextDecorator):

@@ -301,12 +301,16 @@ class Tensor(Operations):
         return (*inputs[:first], *promoted(name, operands))
 
     @staticmethod
-    def constant(array: Any) -> Tensor:
-        """A tensor about which nothing has been recorded."""
-        return Tensor(array)
+    def ungraded(function: Callable[..., Any], *inputs: Any, **options: Any) -> Tensor:
+        """A function of arrays through which no gradient passes: a comparison, argmax."""
+        if mode.tracer is not None:
+            return mode.tracer.ungraded(function, inputs, options)
+        return Tensor(np.asarray(function(*map(array_of, inputs), **options)))
 
 
 def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[str, Any]) -> Any:
+    if mode.tracer is not None:
+        return mode.tracer.apply(primitive, inputs, options)
     arrays: list[Any] = []
     edges: list[Edge | None] = []
     for x in inputs:

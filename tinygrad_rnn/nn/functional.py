@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import primitives
-from ..autograd.creation import Generator, rng_of
+from ..autograd.creation import Generator, drawn
 from ..autograd.functions import log_softmax as _log_softmax
 from ..autograd.functions import relu as _relu
 from ..autograd.functions import sigmoid, tanh, where
@@ -205,8 +205,9 @@ def dropout(
     _never_in_place("dropout", inplace)
     if not training or p == 0:
         return input
-    kept = rng_of(generator).random(input.shape, np.float32) >= p
-    return input * Tensor(kept.astype(input.dtype) / max(1 - p, 1e-30))
+    shape, dtype, scale = input.shape, input.dtype, max(1 - p, 1e-30)
+    kept = lambda rng: (rng.random(shape, np.float32) >= p).astype(dtype) / scale
+    return input * drawn(generator, kept)
 
 
 # ----------------------------------------------------------------------------------------- shapes
