@@ -55,7 +55,7 @@ class Tensor(Operations):
     @property
     def data(self) -> Array:
         """The ndarray itself; assign another one to replace it (of any shape and dtype)."""
-        return self._array
+        return self._read()
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -119,12 +119,12 @@ class Tensor(Operations):
     def dim(self) -> int: return self.ndim
     def numel(self) -> int: return self._array.size
     def size(self, dim: Any = None) -> Any: return self.shape if dim is None else self.shape[dim]
-    def tolist(self) -> Any: return self._array.tolist()
+    def tolist(self) -> Any: return self._read().tolist()
     def __len__(self) -> int: return len(self._array)
     def __bool__(self) -> bool: return bool(self.item())
     def __int__(self) -> int: return int(self.item())
     def __float__(self) -> float: return float(self.item())
-    def __index__(self) -> int: return self._array.__index__()
+    def __index__(self) -> int: return self._read().__index__()
     # fmt: on
 
     def __reduce__(self) -> Any:
@@ -151,10 +151,11 @@ class Tensor(Operations):
 
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number."""
-        if self._array.size != 1:
+        array = self._read()
+        if array.size != 1:
             elements = f"{self.numel()} elements (shape {self.shape})"
             raise RuntimeError(f"a Tensor with {elements} cannot be converted to Scalar")
-        return self._array.item()
+        return array.item()
 
     def numpy(self) -> Array:
         """The array, shared.  Raises: RuntimeError when this tensor requires a gradient."""
@@ -162,6 +163,12 @@ class Tensor(Operations):
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy()"
             )
+        return self._read()
+
+    def _read(self) -> Array:
+        """The array, for somebody who wants to know the values."""
+        if mode.tracer is not None:
+            mode.tracer.read(self)
         return self._array
 
     def numpy_leaf(self) -> Array:

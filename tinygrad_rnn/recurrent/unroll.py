@@ -32,22 +32,11 @@ def unroll(
     ``cell.initial_state(B)``.
     Raises: ValueError for a sequence without steps, or for lengths that do not fit.
     """
-    xs = xs if isinstance(xs, Tensor) else Tensor(xs)
-    if xs.ndim < 2 or xs.shape[0] == 0:
-        raise ValueError(f"unroll: expected xs of shape (T, B, I) with T >= 1, got {xs.shape}")
+    xs, state = begun(cell, xs, state)
     T, B = xs.shape[:2]
-    if state is None:
-        if not hasattr(cell, "initial_state"):
-            raise TypeError(
-                "unroll: the cell has no initial_state(batch_size); write it or pass state"
-            )
-        state = cell.initial_state(B)
-    alive = None
-    if lengths is not None:
-        ends = lengths_of(lengths, T, B)
-        alive = np.arange(T)[:, None] < ends
-        # What a cell makes of padding is thrown away, but 0 * NaN is NaN: it gets a real input.
-        xs = where(_beside(alive, xs), xs, xs.data[0, ends.argmax()] if ends.any() else 0)
+    alive = None if lengths is None else alive_until(lengths, T, B)
+    if alive is not None:
+        xs = without_padding(xs, alive)
     outputs = []
     for t, x in enumerate(xs.unbind()):
         result = cell(x, state)
@@ -61,6 +50,34 @@ def unroll(
         outputs.append(output)
         state = new
     return stack(outputs), state
+
+
+def begun(cell: Any, xs: Any, state: State) -> tuple[Tensor, State]:
+    """What a run over a sequence starts from.  Raises: as `unroll`."""
+    xs = xs if isinstance(xs, Tensor) else Tensor(xs)
+    if xs.ndim < 2 or xs.shape[0] == 0:
+        raise ValueError(f"unroll: expected xs of shape (T, B, I) with T >= 1, got {xs.shape}")
+    if state is None:
+        if not hasattr(cell, "initial_state"):
+            raise TypeError(
+                "unroll: the cell has no initial_state(batch_size); write it or pass state"
+            )
+        state = cell.initial_state(xs.shape[1])
+    return xs, state
+
+
+def alive_until(lengths: Any, T: int, B: int) -> np.ndarray:
+    """Which sequences have not ended at each step, (T, B)."""
+    return np.arange(T)[:, None] < lengths_of(lengths, T, B)
+
+
+def without_padding(xs: Tensor, alive: np.ndarray) -> Tensor:
+    """xs with a real input in place of padding.
+
+    What a cell makes of padding is thrown away, but 0 * NaN is NaN.
+    """
+    real = xs.data[0, int(alive.sum(0).argmax())] if alive.any() else 0
+    return where(_beside(alive, xs), xs, real)
 
 
 def map_state(f: Callable[..., Any], *states: State) -> State:

@@ -1,0 +1,124 @@
+"""The backward step: the derivative texts of the calculus table, run on atoms.
+
+This is `autograd.tape.walk` once more, on the atoms of one step: from the youngest to the oldest, an
+atom's gradient is complete when its turn comes.  The result is more atoms in the same graph.  What
+needs no recurrence (the gradients of weights, and of what is given for all steps) is not computed
+here, but listed: each is one product over all steps, after the loop.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from .atoms import ROWS, Atom, Graph, Term, Weight, is_early, reach
+
+
+class Tall(NamedTuple):
+    """One product over all steps: the gradient of `weight`, and where it is wanted that of `left`,
+    from the gradient `dz` of ``left @ weight``."""
+
+    left: tuple[Atom, ...]
+    weight: Weight
+    dz: tuple[Atom, ...]
+
+
+class Gradients(NamedTuple):
+    """What the backward step finds: gradients of leaves as atoms, and the products after the loop."""
+
+    leaves: dict[Atom, Atom]
+    tall: list[Tall]
+
+
+def differentiate(
+    graph: Graph, seeds: Iterable[tuple[Atom, Atom]], wanted: Callable[[str], bool]
+) -> Gradients:
+    """The gradients of all leaves, from ``seeds``: pairs of an atom and the gradient at it.
+
+    ``wanted(array)`` says whether somebody wants the gradient of a leaf's array ("x", "state0",
+    "vector3"), or of a weight ("weight3").
+    """
+    seeds = [(atom, g) for atom, g in seeds]
+    useful = _useful(reach(atom for atom, _ in seeds), wanted)
+    slots: dict[Atom, Atom] = {}
+    found = Gradients({}, [])
+
+    def give(atom: Atom, g: Atom) -> None:
+        if atom not in useful or (g.is_number and g.detail == 0):
+            return
+        if atom.width == 1:
+            g = graph.reduce("sum", [g])
+        elif g.width == 1:
+            g = graph.copy(g, atom.width)
+        slots[atom] = graph.row("add", slots[atom], g) if atom in slots else g
+
+    for atom, g in seeds:
+        give(atom, g)
+    for y in sorted(useful, key=lambda atom: -atom.id):
+        graph.note = f"d {y.note or y.op}"
+        if y.op == "product":
+            _through_product(graph, y, slots, give, found.tall, wanted)
+            continue
+        g = slots.get(y)
+        if g is None:
+            continue
+        if y.op == "leaf":
+            found.leaves[y] = g
+        elif y.op == "sum":
+            give(y.args[0], graph.copy(g, y.args[0].width))
+        elif y.op in ("amax", "amin"):
+            (x,) = y.args
+            among = graph.row("eq", x, y)  # equal largest ones share the gradient evenly
+            ones = graph.row("where", among, graph.number(1.0), graph.number(0.0))
+            share = graph.row("div", g, graph.reduce("sum", [ones]))
+            give(x, graph.row("where", among, graph.copy(share, x.width), graph.number(0.0)))
+        elif y.op != "number":
+            row = ROWS[y.op]
+            constants = {name: graph.number(value) for name, value in y.detail or ()}
+            scope = dict(zip(row.inputs, y.args, strict=True)) | constants | {"y": y, "g": g}
+            for x, text in zip(y.args, row.backward, strict=True):
+                if x in useful and text != "None":
+                    give(x, graph.expression(text, scope))
+    graph.note = ""
+    return found
+
+
+def _through_product(
+    graph: Graph,
+    y: Atom,
+    slots: dict[Atom, Atom],
+    give: Callable[[Atom, Atom], None],
+    tall: list[Tall],
+    wanted: Callable[[str], bool],
+) -> None:
+    product, column = y.detail
+    if column:  # the first part is the oldest: all parts are ready when it comes
+        return
+    parts = graph.product(product.terms, product.widths)
+    if not any(part in slots for part in parts):
+        return
+    dz = tuple(slots.get(part) or graph.copy(graph.number(0.0), part.width) for part in parts)
+    for left, weight in product.terms:
+        early = is_early(Term(left, weight))
+        if wanted(f"weight{weight.leaf}") or (early and wanted(left[0].detail.array)):
+            tall.append(Tall(left, weight, dz))
+        if not early:
+            widths = tuple(atom.width for atom in left)
+            back = graph.product([Term(dz, weight.flipped())], widths)
+            for atom, g in zip(left, back, strict=True):
+                give(atom, g)
+
+
+def _useful(atoms: set[Atom], wanted: Callable[[str], bool]) -> set[Atom]:
+    """The atoms through which a gradient reaches something that is wanted."""
+    useful: set[Atom] = set()
+    for atom in sorted(atoms, key=lambda atom: atom.id):
+        if atom.op == "leaf":
+            hit = wanted(atom.detail.array)
+        elif atom.op == "product":
+            product = atom.detail[0]
+            hit = any(wanted(f"weight{term.weight.leaf}") for term in product.terms)
+            hit = hit or any(left in useful for left in product.lefts())
+        else:
+            hit = any(arg in useful for arg in atom.args) and not atom.is_condition
+        if hit:
+            useful.add(atom)
+    return useful

@@ -1,0 +1,295 @@
+"""What the loop keeps, and where: from the atoms of a step to two programs and their arrays.
+
+Nothing is copied that lies somewhere already.  The input is read in the user's array; a state lives in
+an array of T + 1 steps, whose first is the initial state, so that step t reads what step t - 1 wrote;
+the outputs are that array where the output is the state.  Left sides of products and the gradients of
+products get arrays over time, because the gradients of weights are products over all steps.  Whatever
+else the way back mentions is saved in one wide array, or computed again where that is cheap.
+"""
+
+import ast
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .atoms import ROWS, Atom, Graph, is_given, parsed, reach
+from .differentiate import Gradients, Tall, differentiate
+from .lower import Lowering, flat
+from .trace import Step
+
+CHEAP = 13
+"""What may be computed again instead of saved: about one tanh and a few plain operations."""
+COSTS = {"Div": 3, "Pow": 20, "tanh": 10, "exp": 10, "expm1": 12, "log": 12, "log1p": 12, "sqrt": 4,
+         "sin": 15, "cos": 15}  # fmt: skip
+
+
+class Place(NamedTuple):
+    """Where an atom's rows are kept: an array, which of its rows, and the first column.
+
+    `row` names the first row of a shard at step t: "now" (t B + lo), "after" (the next step's),
+    "arriving" and "leaving" (gradients of states, which alternate between two halves), "sample" (lo),
+    "early" (products of several steps), "mine" (0, in an array of the shard's own), "only" (0, the
+    same for all samples).
+    """
+
+    array: str
+    row: str
+    column: int
+
+
+class Array(NamedTuple):
+    """An array of the loop: rows for "steps" (T B), "states" ((T + 1) B), "halves" (2 B) or
+    "samples" (B), and so many columns."""
+
+    rows: str
+    width: int
+
+
+class Collected(NamedTuple):
+    """The gradient of some columns of a closed-over vector or batch: columns of `array`, summed."""
+
+    leaf: str
+    column: int
+    width: int
+    array: str
+    start: int
+
+
+class Program(NamedTuple):
+    """One direction: which atoms are wanted at which places, and which are there already."""
+
+    name: str
+    outputs: list[tuple[Atom, Place]]
+    loads: dict[Atom, Place]
+
+
+class Plan:
+    """What one step of a cell becomes; `wanted` names the arrays whose gradients are wanted."""
+
+    def __init__(self, step: Step, wanted: frozenset[str], lengths: bool = False) -> None:
+        self.graph = graph = Graph()
+        lowered = Lowering(step, graph)
+        self.leaves = step.leaves()
+        self.arrays: dict[str, Array] = {}
+        self.homes: dict[Atom, Place] = {}  # what lies in an array anyway
+        self.lefts: dict[tuple[Atom, ...], Place] = {}  # where the left sides of products are
+        self.collected: list[Collected] = []
+        self.in_loop: set[str] = set()  # given arrays whose gradients the loop writes (dx)
+        self.forward: list[tuple[Atom, Place]] = []
+        self.backward: list[tuple[Atom, Place]] = []
+        self.wanted = wanted
+        self.state_widths = [lowered.width(v) for v in flat(step.state)]
+        self.input_width = lowered.width(step.x)
+
+        output, news = lowered.parts[step.output], lowered.atoms(step.new_state)
+        if lengths:
+            output, news = self._ended(output, news, lowered.atoms(step.state))
+        seeds = self._keep_states(news)
+        seeds += self._keep_output(output)
+        size = len(graph.atoms)
+        self.tall: list[Tall] = []
+        if wanted:
+            found = differentiate(graph, seeds, self._is_wanted)
+            self.tall = found.tall
+        for atom, _ in self.forward:
+            self._place_lefts(atom)
+        if wanted:
+            self._keep_gradients(found)
+            self._save(size)
+        self.leaf_places = {
+            atom: _place_of_leaf(atom) for atom in graph.atoms.values() if atom.op == "leaf"
+        }
+
+    def programs(self) -> list[Program]:
+        """Forward, and backward where gradients are wanted."""
+        programs = [Program("forward", self.forward, self.leaf_places)]
+        if self.wanted:
+            programs.append(Program("backward", self.backward, self.leaf_places | self.homes))
+        return programs
+
+    # ------------------------------------------------------------------------------- what goes on
+
+    def _ended(
+        self, output: Sequence[Atom], news: list[tuple[Atom, ...]], olds: list[tuple[Atom, ...]]
+    ) -> tuple[tuple[Atom, ...], list[tuple[Atom, ...]]]:
+        """Outputs 0 and states that stay, for sequences that have ended."""
+        row, zero = self.graph.row, self.graph.number(0.0)
+        alive = row("ne", self.graph.leaf("alive", 0, 1), zero)
+        output = tuple(row("where", alive, atom, zero) for atom in output)
+        news = [tuple(row("where", alive, a, b) for a, b in zip(new, old, strict=True))
+                for new, old in zip(news, olds, strict=True)]  # fmt: skip
+        return output, news
+
+    def _keep_states(self, news: list[tuple[Atom, ...]]) -> list[tuple[Atom, Atom]]:
+        """Gives every new state its array; returns (atom, gradient from the next step) pairs."""
+        seeds = []
+        for i, atoms in enumerate(news):
+            column, array = 0, f"state{i}"
+            self.arrays[array] = Array("states", self.state_widths[i])
+            for atom in self._full(atoms, self.state_widths[i]):
+                if atom in self.homes or atom.op in ("leaf", "product"):
+                    atom = self.graph.copy(atom)
+                while atom in self.homes:
+                    atom = self.graph.copy(atom)
+                self._keep(atom, Place(array, "after", column))
+                seeds.append((atom, self.graph.leaf(f"d{array}", column, atom.width)))
+                column += atom.width
+        return seeds
+
+    def _keep_output(self, atoms: Sequence[Atom]) -> list[tuple[Atom, Atom]]:
+        """Finds the outputs in a state's array, or gives them one of their own."""
+        homes = [self.homes.get(atom, Place("", "", 0)) for atom in atoms]
+        whole = self.arrays.get(homes[0].array)
+        self.output_width = sum(atom.width for atom in atoms)
+        columns = [sum(a.width for a in atoms[:i]) for i in range(len(atoms))]
+        beside = [Place(homes[0].array, "after", column) for column in columns]
+        self.output = "y"
+        if whole and whole.width == self.output_width and homes == beside:
+            self.output = homes[0].array
+        else:
+            self.arrays["y"] = Array("steps", self.output_width)
+            atoms = [self._own(atom) for atom in atoms]
+            self.forward += [(atom, Place("y", "now", column))
+                             for atom, column in zip(atoms, columns, strict=True)]  # fmt: skip
+        return [(atom, self.graph.leaf("dy", column, atom.width))
+                for atom, column in zip(atoms, columns, strict=True)]  # fmt: skip
+
+    def _keep(self, atom: Atom, place: Place) -> None:
+        self.homes[atom] = place
+        self.forward.append((atom, place))
+
+    def _full(self, atoms: Sequence[Atom], width: int) -> list[Atom]:
+        """The atoms of a value; numbers spread over the columns that they stand for."""
+        return [self._own(atom, width) if atom.is_number else atom for atom in atoms]
+
+    def _own(self, atom: Atom, width: int = 0) -> Atom:
+        """An atom that the loop computes: a copy of what it is given."""
+        return self.graph.copy(atom, width) if atom.op in ("leaf", "number") else atom
+
+    # ------------------------------------------------------------------------------- left sides
+
+    def _place_lefts(self, output: Atom) -> None:
+        """Says where the left sides of all products behind an atom are."""
+        for atom in sorted(reach([output]), key=lambda atom: atom.id):
+            if atom.op == "product":
+                for term in atom.detail[0].terms:
+                    self._place_left(term.left, "left", self.forward)
+
+    def _place_left(
+        self, left: tuple[Atom, ...], kind: str, outputs: list[tuple[Atom, Place]]
+    ) -> Place:
+        """Where the atoms stand side by side; if nowhere, they get an array."""
+        if left in self.lefts:
+            return self.lefts[left]
+        places = [_place_of_leaf(a) if a.op == "leaf" else self.homes.get(a) for a in left]
+        first = places[0]
+        columns = [sum(a.width for a in left[:i]) for i in range(len(left))]
+        if first is not None and first.row in ("now", "after"):
+            beside = [first._replace(column=first.column + column) for column in columns]
+            if places == beside:
+                self.lefts[left] = first
+                return first
+        kept = any(left in (tall.left, tall.dz) for tall in self.tall)
+        place = Place(f"{kind}{len(self.lefts)}", "now" if kept else "mine", 0)
+        self.lefts[left] = place
+        self.arrays[place.array] = Array(
+            "steps" if kept else "mine", columns[-1] + left[-1].width
+        )
+        for atom, column in zip(left, columns, strict=True):
+            own = self._own(atom)
+            here = place._replace(column=column)
+            outputs.append((own, here))
+            if kept and kind == "left":
+                self.homes.setdefault(atom, here)
+        return place
+
+    # ------------------------------------------------------------------------------- the way back
+
+    def _is_wanted(self, array: str) -> bool:
+        return array in self.wanted or array.startswith("state")
+
+    def _keep_gradients(self, found: Gradients) -> None:
+        for _, _, dz in self.tall:
+            self._place_left(dz, "dz", self.backward)
+        for atom, g in found.leaves.items():
+            array, column = atom.detail
+            if array.startswith("state"):
+                self.backward.append((g, Place(f"d{array}", "leaving", column)))
+            elif is_given(array):
+                self.in_loop.add(array)
+                self.backward.append((g, Place(f"d{array}", "now", column)))
+            else:
+                self._collect(atom, g)
+        # A state that nothing passes a gradient through still needs one: zero.
+        written = {atom.detail for atom in found.leaves}
+        for atom in list(self.graph.atoms.values()):
+            if atom.op == "leaf" and atom.detail.array in self.arrays:
+                if atom.detail not in written and atom.detail.array.startswith("state"):
+                    place = Place(f"d{atom.detail.array}", "leaving", atom.detail.column)
+                    zero = self.graph.copy(self.graph.number(0.0), atom.width)
+                    self.backward.append((zero, place))
+        for i, width in enumerate(self.state_widths):
+            self.arrays[f"dstate{i}"] = Array("halves", width)
+        for output, _ in list(self.backward):
+            for atom in sorted(reach([output]), key=lambda atom: atom.id):
+                if atom.op == "product":
+                    for term in atom.detail[0].terms:
+                        if term.left not in self.lefts:
+                            self._place_left(term.left, "dz", self.backward)
+
+    def _collect(self, atom: Atom, g: Atom) -> None:
+        """The gradient of a closed-over vector: the columns of a product's gradient, if it is one;
+        else summed up over time, in a row for each sample, so that shards do not matter."""
+        array, column = atom.detail
+        for _, weight, dz in self.tall:
+            if g in dz and array.startswith("vector") and self._is_wanted(f"weight{weight.leaf}"):
+                place, at = self.lefts[dz], dz.index(g)
+                start = place.column + sum(d.width for d in dz[:at])
+                self.collected.append(Collected(array, column, atom.width, place.array, start))
+                return
+        name = f"sum_{array}"
+        at = self.arrays[name].width if name in self.arrays else 0
+        self.arrays[name] = Array("samples", at + atom.width)
+        self.backward.append((g, Place(name, "sample", at)))
+        self.collected.append(Collected(array, column, atom.width, name, at))
+
+    def _save(self, size: int) -> None:
+        """Keeps what the way back mentions of the way there, unless it is cheap to have again."""
+        atoms = reach([atom for atom, _ in self.backward])
+        mentioned = {a for later in atoms if later.id >= size for a in later.needs() if a.id < size}
+        mentioned |= {atom for atom, _ in self.backward if atom.id < size}
+        width = 0
+        for atom in sorted(mentioned, key=lambda atom: atom.id):
+            if self._cost(atom) > CHEAP:
+                own = self.graph.copy(atom) if atom.op == "product" else atom
+                self.homes[atom] = place = Place("saved", "now", width)
+                self.forward.append((own, place))
+                width += atom.width
+        if width:
+            self.arrays["saved"] = Array("steps", width)
+
+    def _cost(self, atom: Atom) -> int:
+        """What it takes to have an atom on the way back."""
+        if atom in self.homes or atom.op in ("leaf", "number"):
+            return 0
+        if atom.op not in ROWS:  # a product or a reduction
+            return 10**6
+        return min(cost_of(ROWS[atom.op].forward) + sum(map(self._cost, atom.args)), 10**6)
+
+
+def _place_of_leaf(atom: Atom) -> Place:
+    array, column = atom.detail
+    if array.startswith("dstate"):
+        return Place(array, "arriving", column)
+    row = {"vector": "only", "batch": "sample"}.get(array.rstrip("0123456789"), "now")
+    return Place(array, row, column)
+
+
+def cost_of(text: str) -> int:
+    """About how long a row's text takes: 1 for each plain operation."""
+    cost = 0
+    for node in ast.walk(parsed(text)):
+        if isinstance(node, ast.operator | ast.unaryop | ast.cmpop):
+            cost += COSTS.get(type(node).__name__, 1)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            cost += COSTS.get(node.func.id, 1)
+    return cost

@@ -1,0 +1,260 @@
+"""`scan`: what `unroll` computes, from one compiled loop over time."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ContextDecorator
+from typing import Any, Self
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from .. import jit
+from ..autograd.creation import rng_of
+from ..autograd.recording import mode
+from ..autograd.tensor import Tensor, grad
+from .lower import flat
+from .plan import Plan
+from .run import Loop, Pass
+from .trace import CannotCompile, Same, Step, trace
+from .unroll import State, alive_until, begun, map_state, unroll, without_padding
+from .write import Writer
+
+
+def scan(
+    cell: Callable[[Tensor, State], tuple[Tensor, State]],
+    xs: Tensor,
+    state: State = None,
+    lengths: Any = None,
+) -> tuple[Tensor, State]:
+    """`unroll`, compiled: the same arguments, results and gradients.
+
+    One step of the cell is read as a program (`trace`), differentiated, and written as a loop over
+    all steps that Numba compiles; the loop is one line on the tape.  A cell that cannot be compiled
+    runs through `unroll`; `why_not_compiled` says why.  Results agree with those of `unroll` to
+    rounding, and do not depend on the number of threads.
+
+    Shapes and errors: see `unroll`.
+    """
+    xs, state = begun(cell, xs, state)
+    try:
+        reading = _read(cell, xs, state)
+        wanted = reading.wanted(xs, state)
+        loop = reading.loop(wanted, lengths is not None)
+    except CannotCompile:
+        return unroll(cell, xs, state, lengths)
+    T, B = xs.shape[:2]
+    alive = None
+    if lengths is not None:
+        alive = alive_until(lengths, T, B)
+        xs = without_padding(xs, alive)
+    step = reading.step
+    leaves = step.evaluated(reading.leaves)
+    outputs, *final = Tensor.apply(
+        scan_step, xs, *flat(state), *leaves,
+        loop=loop, step=step, draws=_draws(step, T), alive=alive,
+    )  # fmt: skip
+    outputs = outputs.reshape(T, B, *step.output.shape[1:])
+    parts = iter(final)
+    new = map_state(lambda old: next(parts).reshape(old.shape), state)
+    return outputs, new
+
+
+def scan_step(
+    *arrays: np.ndarray, loop: Loop, step: Step, draws: list[np.ndarray], alive: Any
+) -> tuple[list[np.ndarray], "Back"]:
+    """The primitive: (xs, parts of the state, closed-over arrays) -> outputs, last state."""
+    count = len(loop.plan.state_widths)
+    xs, state, leaves = arrays[0], arrays[1 : 1 + count], arrays[1 + count :]
+    run = Pass(loop, xs, state, leaves, draws, alive)
+    results = [run.outputs, *map(run.final, range(count))]
+    return results, Back(run, step, arrays, draws, alive)
+
+
+class Back:
+    """The pullback of a scan."""
+
+    def __init__(
+        self, run: Pass, step: Step, arrays: Sequence[np.ndarray], draws: Any, alive: Any
+    ) -> None:
+        self.run, self.step, self.arrays, self.draws, self.alive = run, step, arrays, draws, alive
+
+    @property
+    def kept(self) -> list[np.ndarray]:
+        """The arrays that must not change before the way back."""
+        return [*self.arrays, *self.run.arrays.values()]
+
+    def __call__(self, dy: np.ndarray, *dfinal: np.ndarray) -> list[Any]:
+        plan = self.run.loop.plan
+        found = self.run.backward(dy, dfinal)
+        count = len(dfinal)
+        gs: list[Any] = [found.x.reshape(self.arrays[0].shape) if "x" in plan.wanted else None]
+        gs += [found.state(i).reshape(self.arrays[1 + i].shape) for i in range(count)]
+        for i in range(len(self.arrays) - 1 - count):
+            gs.append(found.leaf(i) if f"weight{i}" in plan.wanted else None)
+        return gs
+
+    def on_tensors(self, inputs: Sequence[Tensor]) -> Callable[..., tuple[Any, ...]]:
+        """The pullback on Tensors, to be differentiated again: the steps run on the tape."""
+
+        def pullback(*gs: Tensor) -> tuple[Any, ...]:
+            own = [tensor.clone() for tensor in inputs]  # one tensor may be several inputs
+            count = len(gs) - 1
+            parts = iter(own[1 : 1 + count])
+            state = map_state(lambda value: next(parts).reshape(value.shape), self.step.state)
+            leaves, times = own[1 + count :], iter(range(len(own[0])))
+
+            def cell(x: Tensor, state: State) -> tuple[Tensor, State]:
+                t = next(times)
+                return self.step.replay(x, state, leaves, [Tensor(d[t]) for d in self.draws])
+
+            lengths = None if self.alive is None else self.alive.sum(0)
+            outputs, final = unroll(cell, own[0], state, lengths)
+            ends = [outputs, *flat(final)]
+            seeds = [g.reshape(end.shape) for g, end in zip(gs, ends, strict=True)]
+            pairs = [(end, seed) for end, seed in zip(ends, seeds, strict=True)
+                     if end.requires_grad]  # fmt: skip
+            wanted = [tensor for tensor in own if tensor.requires_grad]
+            outs, seeds = [end for end, _ in pairs], [seed for _, seed in pairs]
+            found = iter(grad(outs, wanted, seeds, create_graph=True, allow_unused=True))
+            return tuple(next(found) if tensor.requires_grad else None for tensor in own)
+
+        return pullback
+
+
+def _draws(step: Step, T: int) -> list[np.ndarray]:
+    """The random numbers of all steps, drawn in the order in which `unroll` draws them."""
+    made = [np.empty((T, *draw.value.shape), draw.value.dtype) for draw in step.draws]
+    for t in range(T):
+        for array, (generator, draw, _) in zip(made, step.draws, strict=True):
+            array[t] = draw(rng_of(generator))
+    return made
+
+
+# ------------------------------------------------------------------------------ what was read before
+
+
+class Reading:
+    """A cell that was read for one shape of input and state, and the loops made of it."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.leaves = step.leaves()
+        self.loops: dict[tuple[frozenset[str], bool], Loop | CannotCompile] = {}
+
+    def wanted(self, xs: Tensor, state: State) -> frozenset[str]:
+        """The names of the arrays whose gradients are wanted."""
+        if not mode.recording:
+            return frozenset()
+        found = {"x"} if xs.requires_grad else set()
+        found |= {f"state{i}" for i, part in enumerate(flat(state)) if part.requires_grad}
+        for i, leaf in enumerate(self.leaves):
+            if isinstance(leaf, Tensor) and leaf.requires_grad:
+                found |= {f"weight{i}", f"vector{i}", f"batch{i}"}
+        return frozenset(found)
+
+    def plan(self, wanted: frozenset[str], lengths: bool) -> Plan:
+        """Raises: CannotCompile."""
+        dtype = self.step.x.dtype
+        for leaf in self.leaves:
+            if leaf.dtype not in (dtype, bool):
+                raise CannotCompile(f"a closed-over tensor is {leaf.dtype}, and the input {dtype}")
+        return Plan(self.step, wanted, lengths)
+
+    def loop(self, wanted: frozenset[str], lengths: bool) -> Loop:
+        """Raises: CannotCompile."""
+        key = wanted, lengths
+        if key not in self.loops:
+            try:
+                self.loops[key] = Loop(self.plan(wanted, lengths), self.step.x.dtype)
+            except CannotCompile as reason:
+                self.loops[key] = reason
+        loop = self.loops[key]
+        if isinstance(loop, CannotCompile):
+            raise loop
+        return loop
+
+
+_readings: WeakKeyDictionary[Any, dict[Any, Reading | CannotCompile]] = WeakKeyDictionary()
+
+
+def _read(cell: Any, xs: Tensor, state: State) -> Reading:
+    """What was read of a cell, now or earlier.  Raises: CannotCompile."""
+    if mode.tracer is not None:
+        raise CannotCompile("it runs inside another cell that is being read")
+    if not switch.on:
+        raise CannotCompile("it was switched off: compiled(False)")
+    if reason := jit.why_absent():
+        raise CannotCompile(f"nothing can be compiled: {reason}")
+    parts = flat(_tuples(state))
+    if not all(isinstance(part, Tensor) for part in parts):
+        raise CannotCompile("the state holds something that is not a Tensor")
+    dtypes = {xs.dtype, *(part.dtype for part in parts)}
+    if len(dtypes) > 1 or xs.dtype not in (np.float32, np.float64):
+        names = ", ".join(sorted(map(str, dtypes)))
+        raise CannotCompile(f"input and state are {names}; expected float32 or float64, one of them")
+    try:
+        known = _readings.setdefault(cell, {})
+    except TypeError:  # nothing can be remembered of it
+        known = {}
+    key = xs.shape[1:], xs.dtype, repr(map_state(lambda part: part.shape, _tuples(state)))
+    before = known.get(key)
+    if isinstance(before, Reading) and before.step.around and not before.step.around.change():
+        return before
+    arrays = map_state(lambda part: part._array, _tuples(state))
+    step = trace(cell, xs._array[0], arrays)
+    if isinstance(before, Reading) and Same().programs(before.step, step):
+        before.step.around = step.around
+        return before
+    known[key] = made = Reading(step)
+    return made
+
+
+def _tuples(state: State) -> State:
+    return map_state(lambda part: part, state)
+
+
+class _Switch(threading.local):
+    on = True
+
+
+switch = _Switch()
+
+
+class compiled(ContextDecorator):  # noqa: N801 (like no_grad)
+    """Whether layers and `scan` compile, in this thread: ``with compiled(False): ...``."""
+
+    def __init__(self, on: bool) -> None:
+        self.on = on
+        self.before: list[bool] = []
+
+    def __enter__(self) -> Self:
+        self.before.append(switch.on)
+        switch.on = self.on
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        switch.on = self.before.pop()
+
+
+def why_not_compiled(cell: Any, xs: Tensor, state: State = None) -> str | None:
+    """Why `scan` runs this cell through `unroll`: which op, and why; None where it compiles."""
+    xs, state = begun(cell, xs, state)
+    try:
+        reading = _read(cell, xs, state)
+        Writer(reading.plan(reading.wanted(xs, state), False))
+    except CannotCompile as reason:
+        return str(reason)
+    return None
+
+
+def compiled_source(cell: Any, xs: Tensor, state: State = None) -> str:
+    """The generated Python of a cell, forward and backward; each line says which op it came from.
+
+    Raises: RuntimeError with the reason, for a cell that cannot be compiled.
+    """
+    xs, state = begun(cell, xs, state)
+    try:
+        reading = _read(cell, xs, state)
+        return Writer(reading.plan(reading.wanted(xs, state), False)).text
+    except CannotCompile as reason:
+        raise RuntimeError(f"this cell is not compiled: {reason}") from None
