@@ -93,6 +93,8 @@ from .autograd.functions import (
 from .autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .autograd.recording import enable_grad, is_grad_enabled, no_grad
 from .autograd.tensor import Tensor, grad
+from .jit.threads import get_num_threads, set_num_threads
+from .recurrent.scan import compiled, compiled_source, scan, why_not_compiled
 from .recurrent.unroll import unroll
 
 __version__ = "0.1.0"
@@ -116,6 +118,8 @@ __all__ = [
     "chunk",
     "clamp",
     "clone",
+    "compiled",
+    "compiled_source",
     "concat",
     "cos",
     "cumsum",
@@ -130,6 +134,7 @@ __all__ = [
     "from_numpy",
     "full",
     "gather",
+    "get_num_threads",
     "grad",
     "gradcheck",
     "gradgradcheck",
@@ -168,6 +173,8 @@ __all__ = [
     "relu",
     "reshape",
     "rsqrt",
+    "scan",
+    "set_num_threads",
     "sigmoid",
     "sign",
     "sin",
@@ -189,6 +196,7 @@ __all__ = [
     "utils",
     "var",
     "where",
+    "why_not_compiled",
     "zeros",
     "zeros_like",
 ]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .numpy_kit import quiet
 from .kit import digest, why_absent
 from .kit import kit as kit_of
+from .numpy_kit import quiet
 from .progress import compilations
 
 __all__ = ["compilations", "load", "why_absent"]

@@ -25,8 +25,8 @@ def of_numpy(name: str) -> Any:
     return word(lambda x: f(x))
 
 
-ROUNDED = {name: of_numpy(name) for name in "abs cos sin sqrt".split()}
-PRECISE = {name: of_numpy(name) for name in "exp expm1 log log1p sign tanh".split()}
+ROUNDED = {name: of_numpy(name) for name in ["abs", "cos", "sin", "sqrt"]}
+PRECISE = {name: of_numpy(name) for name in ["exp", "expm1", "log", "log1p", "sign", "tanh"]}
 
 
 def words(dtype: np.dtype) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def words(dtype: np.dtype) -> dict[str, Any]:
     def empty(rows: int, width: int) -> Any:
         return np.empty((rows, width), F)
 
-    own = "exp expm1 log log1p maximum minimum sign tanh".split()
+    own = ["exp", "expm1", "log", "log1p", "maximum", "minimum", "sign", "tanh"]
     single = {name: getattr(words32, name) for name in own}
     return {
         "F": F,

@@ -8,7 +8,8 @@ import numpy as np
 from ..autograd.functions import as_tensor, cat, stack
 from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
-from ..recurrent.unroll import State, lengths_of, map_state, unroll
+from ..recurrent.scan import scan
+from ..recurrent.unroll import State, lengths_of, map_state
 from . import functional as F
 from .cells import GRUCell, LSTMCell, RNNCell
 from .module import Module, ModuleList
@@ -92,7 +93,7 @@ class Recurrent(Module):
             for direction in range(self.directions):
                 i = layer * self.directions + direction
                 seen = backwards(xs, lengths) if direction else xs
-                outputs, state = unroll(self.cells[i], seen, states[i], lengths)
+                outputs, state = scan(self.cells[i], seen, states[i], lengths)
                 sides.append(backwards(outputs, lengths) if direction else outputs)
                 last.append(state)
             xs = cat(sides, dim=-1) if len(sides) > 1 else sides[0]

@@ -34,7 +34,11 @@ ROWS: dict[str, Row] = elementwise.ROWS | {op.name: op for op in [
 """The calculus table, and what else a step may say: copies, comparisons."""
 
 CONDITIONS = {"lt", "le", "gt", "ge", "eq", "ne", "and_", "or_", "invert"}
-REDUCTIONS = {"sum": "add", "amax": "maximum", "amin": "minimum"}  # over columns, and of two of them
+REDUCTIONS = {
+    "sum": "add",
+    "amax": "maximum",
+    "amin": "minimum",
+}  # over columns, and of two of them
 OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow",
              ast.USub: "neg", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge",
              ast.Eq: "eq", ast.NotEq: "ne", ast.BitAnd: "and_"}  # fmt: skip
@@ -110,7 +114,9 @@ class Graph:
         self.products: dict[Any, Product] = {}
         self.note = ""
 
-    def atom(self, op: str, args: tuple[Atom, ...] = (), width: int = 1, detail: Any = None) -> Atom:
+    def atom(
+        self, op: str, args: tuple[Atom, ...] = (), width: int = 1, detail: Any = None
+    ) -> Atom:
         key = (op, args, width, detail, type(detail))
         if key not in self.atoms:
             self.atoms[key] = made = Atom(len(self.atoms), op, args, width, detail)

@@ -191,9 +191,7 @@ class Plan:
         kept = any(left in (tall.left, tall.dz) for tall in self.tall)
         place = Place(f"{kind}{len(self.lefts)}", "now" if kept else "mine", 0)
         self.lefts[left] = place
-        self.arrays[place.array] = Array(
-            "steps" if kept else "mine", columns[-1] + left[-1].width
-        )
+        self.arrays[place.array] = Array("steps" if kept else "mine", columns[-1] + left[-1].width)
         for atom, column in zip(left, columns, strict=True):
             own = self._own(atom)
             here = place._replace(column=column)

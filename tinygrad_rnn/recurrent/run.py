@@ -248,7 +248,11 @@ class Gradients:
             array, _, column = self._piece(dz)
             back = weight.flipped()
             packed = self.run.packed(back)
-            start, K, N = left[0].detail.column, sum(a.width for a in dz), sum(a.width for a in left)
+            start, K, N = (
+                left[0].detail.column,
+                sum(a.width for a in dz),
+                sum(a.width for a in left),
+            )
 
             def job(
                 p: int, array: Any = array, column: int = column, packed: Any = packed,

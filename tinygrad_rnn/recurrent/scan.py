@@ -191,7 +191,9 @@ def _read(cell: Any, xs: Tensor, state: State) -> Reading:
     dtypes = {xs.dtype, *(part.dtype for part in parts)}
     if len(dtypes) > 1 or xs.dtype not in (np.float32, np.float64):
         names = ", ".join(sorted(map(str, dtypes)))
-        raise CannotCompile(f"input and state are {names}; expected float32 or float64, one of them")
+        raise CannotCompile(
+            f"input and state are {names}; expected float32 or float64, one of them"
+        )
     try:
         known = _readings.setdefault(cell, {})
     except TypeError:  # nothing can be remembered of it

@@ -51,7 +51,9 @@ class Schedule:
         self.regions = []
         for stage in range(max(self.stage.values(), default=0) + 1):
             inside = [a for a in self.atoms if self.stage[a] == stage and a.op != "product"]
-            levels: list[list[Atom]] = [[] for _ in range(1 + max(map(self._level, inside), default=0))]
+            levels: list[list[Atom]] = [
+                [] for _ in range(1 + max(map(self._level, inside), default=0))
+            ]
             for atom in inside:
                 levels[self.level[atom]].append(atom)
             self.regions.append(Region(products.get(stage, []), levels if inside else []))
@@ -76,8 +78,10 @@ class Schedule:
                 direct = (
                     place.row in ("leaving", "after", "mine")
                     and not any(map(is_early, product.terms))
-                    and all(p == [place._replace(column=start + part.detail[1])]
-                            for p, part in zip(together, parts, strict=True))  # fmt: skip
+                    and all(
+                        p == [place._replace(column=start + part.detail[1])]
+                        for p, part in zip(together, parts, strict=True)
+                    )  # fmt: skip
                 )
                 atom = atom if direct else self.graph.copy(atom)
             found.append((atom, place))

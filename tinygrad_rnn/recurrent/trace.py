@@ -282,9 +282,7 @@ def _read_value(self: Outline, *_: Any, **__: Any) -> Any:
     raise CannotCompile("the step reads a value (numpy, .data or arithmetic on an array)")
 
 
-for _name in ("add radd sub rsub mul rmul truediv rtruediv pow rpow matmul rmatmul neg abs lt le gt "
-              "ge eq ne and or invert getitem setitem array array_ufunc iter bool float int index"
-              ).split():  # fmt: skip
+for _name in ["add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow", "matmul", "rmatmul", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "invert", "getitem", "setitem", "array", "array_ufunc", "iter", "bool", "float", "int", "index"]:  # fmt: skip
     setattr(Outline, f"__{_name}__", _read_value)
 
 

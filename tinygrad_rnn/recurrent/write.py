@@ -9,7 +9,7 @@ import ast
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .atoms import REDUCTIONS, ROWS, Atom, Weight, is_early, is_given, parsed
+from .atoms import REDUCTIONS, ROWS, Atom, Weight, is_early, is_given
 from .plan import Place, Plan, Program
 from .schedule import Region, Schedule, Step
 
@@ -172,7 +172,12 @@ class Writer:
             here.add(atom)
             for place in schedule.writes.get(atom, []):
                 body.append(f"{rows.cell(place, width)} {_assign(place)} v{atom.id}")
-        return [*before, f"for j in range({self._width(width)}):", *(f"    {l}" for l in body), *after]
+        return [
+            *before,
+            f"for j in range({self._width(width)}):",
+            *(f"    {l}" for l in body),
+            *after,
+        ]
 
     def _reader(
         self, known: set[Atom], rows: "Rows", schedule: Schedule,
@@ -244,13 +249,13 @@ class _Speller(ast.NodeTransformer):
     def __init__(self, words: dict[str, str]) -> None:
         self.words = words
 
-    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802 (the name ast looks for)
+    def visit_Name(self, node: ast.Name) -> ast.Name:
         return ast.Name(self.words.get(node.id, node.id))
 
-    def visit_Constant(self, node: ast.Constant) -> ast.Name:  # noqa: N802
+    def visit_Constant(self, node: ast.Constant) -> ast.Name:
         return ast.Name(_literal(node.value))
 
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:  # noqa: N802
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.op, ast.Pow):
             return ast.Call(ast.Name("power"), [node.left, node.right], [])
