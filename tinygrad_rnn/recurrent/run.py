@@ -115,7 +115,7 @@ class Pass:
         return plain(array.reshape(self.T * self.B, -1), self.loop.dtype)
 
     def _leaf(self, name: str) -> np.ndarray:
-        array = self.leaves[int(name.lstrip("vectorba"))]
+        array = self.leaves[int(name.lstrip("vectorbah"))]
         rows = self.B if name.startswith("batch") else 1
         return plain(array.reshape(rows, -1), self.loop.dtype)
 

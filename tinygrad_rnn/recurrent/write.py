@@ -6,6 +6,7 @@ Widths are arguments, so one text serves every size.
 """
 
 import ast
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -241,8 +242,13 @@ def _assign(place: Place) -> str:
 
 
 def _literal(value: float) -> str:
-    text = f"F({float(abs(value))!r})" if abs(value) != float("inf") else "inf"
-    return f"-{text}" if value < 0 else text
+    """A number in the dtype of the loop."""
+    if isinstance(value, bool):
+        return repr(value)
+    if value != value:
+        return "(inf - inf)"
+    text = "inf" if abs(value) == math.inf else f"F({abs(value)!r})"
+    return text if math.copysign(1.0, value) > 0 else f"(-{text})"
 
 
 class _Speller(ast.NodeTransformer):
