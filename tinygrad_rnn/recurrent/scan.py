@@ -1,5 +1,6 @@
 """`scan`: what `unroll` computes, from one compiled loop over time."""
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
@@ -25,6 +26,7 @@ def scan(
     xs: Tensor,
     state: State = None,
     lengths: Any = None,
+    checkpoint_every: int | str | None = None,
 ) -> tuple[Tensor, State]:
     """`unroll`, compiled: the same arguments, results and gradients.
 
@@ -33,9 +35,14 @@ def scan(
     runs through `unroll`; `why_not_compiled` says why.  Results agree with those of `unroll` to
     rounding, and do not depend on the number of threads.
 
+    With `checkpoint_every` k, only the state of every k steps is kept for the way back, and the
+    steps in between are computed again: the same gradients, bit for bit, in the memory of k steps
+    and T / k states.  "sqrt" takes the square root of T.
+
     Shapes and errors: see `unroll`.
     """
     xs, state = begun(cell, xs, state)
+    every = _steps_between(checkpoint_every, xs.shape[0])
     try:
         reading = _read(cell, xs, state)
         wanted = reading.wanted(xs, state)
@@ -51,7 +58,7 @@ def scan(
     leaves = step.evaluated(reading.leaves)
     outputs, *final = Tensor.apply(
         scan_step, xs, *flat(state), *leaves,
-        loop=loop, step=step, draws=_draws(step, T), alive=alive,
+        loop=loop, step=step, draws=_draws(step, T), alive=alive, every=every,
     )  # fmt: skip
     outputs = outputs.reshape(T, B, *step.output.shape[1:])
     parts = iter(final)
@@ -59,15 +66,29 @@ def scan(
     return outputs, new
 
 
+def _steps_between(given: int | str | None, T: int) -> int | None:
+    if given is None or (isinstance(given, int) and not isinstance(given, bool) and given > 0):
+        return given
+    if given == "sqrt":
+        return math.isqrt(T - 1) + 1
+    raise ValueError(
+        f'scan: expected checkpoint_every to be a number of steps, "sqrt" or None, got {given!r}'
+    )
+
+
 def scan_step(
-    *arrays: np.ndarray, loop: Loop, step: Step, draws: list[np.ndarray], alive: Any
+    *arrays: np.ndarray,
+    loop: Loop,
+    step: Step,
+    draws: list[np.ndarray],
+    alive: np.ndarray | None,
+    every: int | None,
 ) -> tuple[list[np.ndarray], "Back"]:
     """The primitive: (xs, parts of the state, closed-over arrays) -> outputs, last state."""
     count = len(loop.plan.state_widths)
     xs, state, leaves = arrays[0], arrays[1 : 1 + count], arrays[1 + count :]
-    run = Pass(loop, xs, state, leaves, draws, alive)
-    results = [run.outputs, *map(run.final, range(count))]
-    return results, Back(run, step, arrays, draws, alive)
+    run = Pass(loop, xs, state, leaves, draws, alive, every)
+    return [run.outputs, *run.final], Back(run, step, arrays, draws, alive)
 
 
 class Back:
@@ -81,14 +102,14 @@ class Back:
     @property
     def kept(self) -> list[np.ndarray]:
         """The arrays that must not change before the way back."""
-        return [*self.arrays, *self.run.arrays.values()]
+        return [*self.arrays, *self.run.arrays]
 
     def __call__(self, dy: np.ndarray, *dfinal: np.ndarray) -> list[Any]:
         plan = self.run.loop.plan
         found = self.run.backward(dy, dfinal)
         count = len(dfinal)
-        gs: list[Any] = [found.x.reshape(self.arrays[0].shape) if "x" in plan.wanted else None]
-        gs += [found.state(i).reshape(self.arrays[1 + i].shape) for i in range(count)]
+        gs: list[Any] = [None if found.x is None else found.x.reshape(self.arrays[0].shape)]
+        gs += [g.reshape(self.arrays[1 + i].shape) for i, g in enumerate(found.state)]
         for i in range(len(self.arrays) - 1 - count):
             gs.append(found.leaf(i) if f"weight{i}" in plan.wanted else None)
         return gs
