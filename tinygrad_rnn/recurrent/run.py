@@ -4,6 +4,7 @@ A `Loop` is a plan, written and loaded; a `Pass` is one use of it: forward, and 
 way back.  A batch is cut into shards, one thread for each, and a shard runs all steps by itself.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -101,7 +102,7 @@ class Pass:
 
     def leaf(self, name: str) -> np.ndarray:
         """A closed-over vector, or a batch of them, as rows."""
-        array = self.leaves[int(name.lstrip("vectorba"))]
+        array = self.leaves[int(name.removeprefix("batch").removeprefix("vector"))]
         rows = self.B if name.startswith("batch") else 1
         return plain(array.reshape(rows, -1), self.loop.dtype)
 
@@ -181,7 +182,8 @@ class Chunk:
 class Gradients:
     """What a pass finds on its way back; the products over all steps are made here.
 
-    ``x`` (T, B, I) or None, ``state`` of the initial state, ``leaf(i)`` of a closed-over array.
+    ``given`` of the input ("x") and the like, ``state`` of the initial state, ``leaf(i)`` of a
+    closed-over array.
     The sums over steps go from the last to the first, whatever chunks they come in.
     """
 
@@ -189,19 +191,24 @@ class Gradients:
         self.run, self.plan = run, run.loop.plan
         self.kit, self.dtype = run.loop.kit, run.loop.dtype
         self.state: list[np.ndarray] = []
-        self.x: np.ndarray | None = None
+        self.given: dict[str, np.ndarray] = {}
         self.weights: dict[int, np.ndarray] = {}
         self.sums: dict[str, np.ndarray] = {}  # of columns of gradients of products
         self.samples: dict[str, np.ndarray] = {}  # sums over time, a row for each sample
         plan, wanted = self.plan, self.plan.wanted
-        if "x" in wanted:
-            make = np.zeros if plan.in_loop or not _covers(plan) else np.empty
-            self.x = make((run.T * run.B, plan.input_width), self.dtype)
+        self.begun = set(plan.in_loop)  # what products must be added to
+        for name, array in run.given.items():
+            if name in wanted:
+                whole = name in plan.in_loop or _covered(plan, name) == _columns(array)
+                self.given[name] = (np.empty if whole else np.zeros)(
+                    (run.T * run.B, _columns(array)), self.dtype
+                )
+                if not whole:
+                    self.begun.add(name)
         for tall in plan.tall:
             leaf = tall.weight.leaf
             if f"weight{leaf}" in wanted and leaf not in self.weights:
                 self.weights[leaf] = np.zeros(run.leaves[leaf].shape, self.dtype)
-        self.x_written = plan.in_loop or not _covers(plan)
 
     def add(self, chunk: Chunk, dy: np.ndarray) -> None:
         """Goes back over a chunk, with the gradient of its outputs."""
@@ -217,8 +224,8 @@ class Gradients:
         for i, g in enumerate(self.state):
             arrays[f"dstate{i}"][half : half + B] = g.reshape(B, -1)
         rows = slice(chunk.t0 * B, (chunk.t0 + chunk.T) * B)
-        if self.x is not None:
-            arrays["dx"] = self.x[rows]
+        for name, g in self.given.items():
+            arrays[f"d{name}"] = g[rows]
         chunk.call("backward")
         self.state = [arrays[f"dstate{i}"][:B] for i in range(len(self.state))]
         jobs = [*self._weight_jobs(chunk), *self._input_jobs(chunk)]
@@ -286,28 +293,27 @@ class Gradients:
         return job
 
     def _input_jobs(self, chunk: Chunk) -> list[Callable[[int], None]]:
-        """The gradient of the input, cut between threads by rows."""
-        if self.x is None:
-            return []
-        jobs, add = [], self.x_written
+        """The gradients of what is given, cut between threads by rows."""
+        jobs, begun = [], set(self.begun)
         for left, weight, dz in self.plan.tall:
-            if left[0].op == "leaf" and left[0].detail.array == "x":
-                array, _, column = self._piece(chunk, dz)
-                packed, to = self.run.packed(weight.flipped()), chunk.arrays["dx"]
-                start, K, N = left[0].detail.column, _width(dz), _width(left)
-
-                def job(
-                    p: int, array: Any = array, column: int = column, packed: Any = packed,
-                    to: Any = to, start: int = start, K: int = K, N: int = N, add: bool = add,
-                ) -> None:  # fmt: skip
-                    low, high = _share(len(to), p, chunk.threads)
-                    self.kit.tall(
-                        self.kit.tiles, array, column, low, high, K, packed, to, start, N, add
-                    )
-
-                jobs.append(job)
-                add = True
+            name = left[0].detail.array if left[0].op == "leaf" else ""
+            if name in self.given:
+                jobs.append(self._input_job(chunk, name, left, weight, dz, name in begun))
+                begun.add(name)
         return jobs
+
+    def _input_job(
+        self, chunk: Chunk, name: str, left: Any, weight: Weight, dz: Any, add: bool
+    ) -> Callable[[int], None]:
+        array, _, column = self._piece(chunk, dz)
+        packed, to = self.run.packed(weight.flipped()), chunk.arrays[f"d{name}"]
+        start, K, N = left[0].detail.column, _width(dz), _width(left)
+
+        def job(p: int) -> None:
+            low, high = _share(len(to), p, chunk.threads)
+            self.kit.tall(self.kit.tiles, array, column, low, high, K, packed, to, start, N, add)
+
+        return job
 
     def _piece(self, chunk: Chunk, atoms: tuple[Any, ...]) -> tuple[np.ndarray, int, int]:
         """(array, first row, first column) of what stands side by side over time."""
@@ -315,11 +321,14 @@ class Gradients:
         return chunk.arrays[place.array], chunk.B if place.row == "after" else 0, place.column
 
 
-def _covers(plan: Plan) -> bool:
-    """Whether the first product with the input reaches all its columns."""
-    first = next((t.left for t in plan.tall if t.left[0].op == "leaf"
-                  and t.left[0].detail.array == "x"), ())  # fmt: skip
-    return _width(first) == plan.input_width
+def _covered(plan: Plan, name: str) -> int:
+    """How many columns of a given array the first product with it reaches."""
+    lefts = (tall.left for tall in plan.tall if tall.left[0].op == "leaf")
+    return _width(next((left for left in lefts if left[0].detail.array == name), ()))
+
+
+def _columns(array: np.ndarray) -> int:
+    return math.prod(array.shape[2:])
 
 
 def _width(atoms: Sequence[Any]) -> int:

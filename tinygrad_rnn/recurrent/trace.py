@@ -107,9 +107,12 @@ class Step:
             now |= dict(zip(outputs, made if isinstance(made, tuple) else (made,), strict=True))
         return now[self.output], map_state(now.__getitem__, self.new_state)
 
-    def evaluated(self, leaves: Sequence[Any]) -> list[Any]:
-        """The leaves as they are now: what the constants make of the parameters, on the tape."""
-        now: dict[int, Any] = {}
+    def evaluated(self, leaves: Sequence[Any], own: dict[int, Any] | None = None) -> list[Any]:
+        """The leaves as they are now: what the constants make of the parameters, on the tape.
+
+        `own` says what stands in place of some closed-over tensors, by their ids.
+        """
+        now: dict[int, Any] = dict(own or {})
         for constant in self.constants:
             inputs = [now.get(id(v), v) for v in constant.inputs]
             made = constant.run(*inputs, **constant.options)
