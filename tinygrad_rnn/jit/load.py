@@ -50,7 +50,9 @@ def _made(source: str, dtype: np.dtype, which: str) -> ModuleType:
         vars(module).update(loop=quiet, driver=quiet)
     else:
         from .compiler import Decorators
+        from .offer import offer
 
+        offer()  # what is compiled once may serve the plain tape as well
         decorators = Decorators(name)
         vars(module).update(loop=decorators.loop, driver=decorators.driver)
     sys.modules[name] = module  # compiled code looks its module up by name

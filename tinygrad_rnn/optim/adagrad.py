@@ -7,8 +7,8 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
+from ..jit.rule import Rule
 from .optimizer import Optimizer, Params, unsupported
-from .rule import Rule
 
 ADAGRAD = Rule("s = s + g * g", "p = p - rate * g / (sqrt(s) + eps)")
 

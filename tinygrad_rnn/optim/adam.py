@@ -7,8 +7,8 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
+from ..jit.rule import Rule
 from .optimizer import Optimizer, Params, unsupported
-from .rule import Rule
 
 AVERAGES = "m = beta1 * m + rest1 * g", "v = beta2 * v + rest2 * (g * g)"
 ADAM = Rule(*AVERAGES, "p = p - rate * m / (sqrt(v) / scale + eps)")

@@ -7,8 +7,8 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
+from ..jit.rule import Rule
 from .optimizer import Optimizer, Params, unsupported
-from .rule import Rule
 
 
 def _rule(centered: bool, momentum: bool) -> Rule:

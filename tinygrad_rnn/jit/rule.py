@@ -1,21 +1,21 @@
-"""An update as text: NumPy runs it, and once anything is compiled, so is it, into one loop.
+"""An elementwise computation as text: NumPy runs it, or one compiled loop does.
 
-    ADAM = Rule("m = beta1 * m + (1 - beta1) * g", ..., "p = p - rate * m / (sqrt(v) / scale + eps)")
-    ADAM(p=p.data, g=g, m=m, v=v, beta1=0.9, ...)
+    Rule("m = beta1 * m + rest1 * g", "p = p - rate * m")(p=p, g=g, m=m, beta1=0.9, ...)
 
 A line assigns, element by element, to an array that is given, or to a name of its own.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .. import jit
 from ..autograd.elementwise import NUMPY
-from ..recurrent.write import spelled
+from .load import in_use, load
+from .spell import spelled
 
-FEW = 2000
-"""Elements up to which NumPy is as fast: a compiled call takes as long as some of its own."""
+FEW = 1000
+"""Elements up to which NumPy is as fast: calling compiled code takes a microsecond or two."""
 
 
 class Rule:
@@ -25,6 +25,7 @@ class Rule:
         self.lines = lines
         self.code = compile("\n".join(lines), "<rule>", "exec")
         self.assigned = [line.split(" = ")[0] for line in lines]
+        self.compiled: dict[Any, Callable[..., None]] = {}
 
     def __call__(self, **values: Any) -> None:
         """Runs the lines; arrays of one shape, and numbers, by name."""
@@ -33,11 +34,10 @@ class Rule:
         same = all(
             a.dtype == p.dtype and a.shape == p.shape and a.flags.carray for a in arrays.values()
         )
-        if same and p.size > FEW and p.dtype in (np.float32, np.float64) and jit.in_use():
+        if same and p.size > FEW and p.dtype in (np.float32, np.float64) and in_use():
             numbers = {name: v for name, v in values.items() if name not in arrays}
-            function = jit.load(self.source(list(arrays), list(numbers)), p.dtype).update
-            rows = (a.reshape(1, -1) for a in arrays.values())
-            function(*rows, *map(float, numbers.values()))
+            function = self.kernel(p.dtype, tuple(arrays), tuple(numbers))
+            function(*(a.reshape(1, -1) for a in arrays.values()), *map(float, numbers.values()))
             return
         scope = dict(values)
         exec(self.code, NUMPY | {"__builtins__": {}}, scope)
@@ -45,8 +45,17 @@ class Rule:
             if name in arrays:
                 arrays[name][...] = scope[name]
 
-    def source(self, arrays: list[str], numbers: list[str]) -> str:
-        """The lines as one loop, in the words of a kit (see `jit`)."""
+    def kernel(
+        self, dtype: Any, arrays: tuple[str, ...], numbers: tuple[str, ...] = ()
+    ) -> Callable[..., None]:
+        """The compiled loop: a function of arrays (1, N) and of floats, in this order."""
+        key = dtype, arrays, numbers
+        if key not in self.compiled:
+            self.compiled[key] = load(self.source(arrays, numbers), dtype).update
+        return self.compiled[key]
+
+    def source(self, arrays: tuple[str, ...], numbers: tuple[str, ...] = ()) -> str:
+        """The lines as one loop, in the words of a kit."""
         given = ", ".join([*arrays, *numbers])
         words = {name: f"v_{name}" for name in (*arrays, *self.assigned)}
         body = [f"v_{name} = r_{name}[j]" for name in arrays]
@@ -66,4 +75,3 @@ class Rule:
             f"def update({given}):",
             f"    each({arrays[0]}.shape[1], {given})",
         ])  # fmt: skip
-
