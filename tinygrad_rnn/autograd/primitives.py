@@ -6,7 +6,8 @@ inputs.  It is a closure: the arrays that it mentions are exactly those that the
 memory.  It comes in two forms; the second lets the tape drop, and never call, what nobody wants:
 
 * one function that gives the gradients of all inputs together (concat, stack, split);
-* a tuple with one function for each input (matmul), None where an input has no gradient.
+* a tuple with one function for each input (matmul), None where an input has no gradient; only for
+  ops of one output.
 
 There are no Tensors here.  But a pullback is written with operators, with methods that arrays and
 Tensors share, and with other primitives by way of `run`.  So it works on Tensors as well, and a
@@ -19,7 +20,6 @@ tape sums it where it meets its parent.
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -64,10 +64,12 @@ def matmul(a: Array, b: Array) -> tuple[Array, Pullback]:
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
     """(..., I), (O, I), (O,) -> (..., O): y = x @ weight.T + bias, as one line of the tape."""
-    y = times(x, weight.T)
+    # With few rows BLAS spends its time on packing the weight, which is faster as left factor.
+    few = x.ndim == 2 and len(x) <= 64
+    y = (weight @ x.T).T if few else times(x, weight.T)
     if bias is None:
-        return y, (lambda g: times(g, weight), lambda g: product(g, x))
-    y += bias
+        return np.ascontiguousarray(y), (lambda g: times(g, weight), lambda g: product(g, x))
+    y = np.add(y, bias, out=None if few else y, order="C")
     return y, (lambda g: times(g, weight), lambda g: product(g, x), lambda g: rows(g).sum(0))
 
 
@@ -145,6 +147,8 @@ def settled(g: Any) -> Any:
 
 def dims_of(dim: Dims, ndim: int) -> tuple[int, ...]:
     """Every dim that `dim` names, counted from the front; None names all of them."""
+    if type(dim) is int and -ndim <= dim < ndim:
+        return (dim % ndim,)
     given = (dim,) if isinstance(dim, int | np.integer) else tuple(dim or ())
     if not given:
         return tuple(range(ndim))
@@ -294,8 +298,8 @@ def concat(*parts: Array, dim: int) -> tuple[Array, Pullback]:
 
 def split(a: Array, sizes: Sequence[int], dim: int) -> tuple[list[Array], Pullback]:
     """Cut along `dim` into neighbours of the given sizes (views of `a`)."""
-    before, ends = (slice(None),) * (dim % a.ndim), [*accumulate(sizes)]
-    parts = [a[(*before, slice(end - size, end))] for size, end in zip(sizes, ends, strict=True)]
+    before, end = (slice(None),) * (dim % a.ndim), 0
+    parts = [a[(*before, slice(end, end := end + size))] for size in sizes]
     return parts, lambda *gs: (run(concat, *gs, dim=dim),)
 
 

@@ -15,8 +15,8 @@ from .kit import kit
 from .load import load
 
 FLOATS = (np.float32, np.float64)
-PRODUCT = 2e5
-"""Multiplications from which a product is computed here; below, packing would not pay."""
+ROWS = 128
+"""Rows from which a product is computed here; below, packing the other side would not pay."""
 ALONE = 1e7
 """Multiplications below which one thread is faster: a meeting of two takes 0.1 ms."""
 SOURCE = '''
@@ -37,7 +37,7 @@ def add_squares(n, x):
     row = row_of(x, 0, 0, n)
     total = 0.0
     for j in range(n):
-        total += float(row[j]) * float(row[j])
+        total += 1.0 * row[j] * row[j]
     return total
 
 @driver
@@ -56,7 +56,7 @@ def times(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(..., K) @ (K, M) -> (..., M)."""
     K, M = b.shape
     rows = a.size // max(K, 1)
-    if a.ndim < 2 or rows * K * M < PRODUCT or a.dtype != b.dtype or a.dtype not in FLOATS:
+    if a.ndim < 2 or rows < ROWS or a.dtype != b.dtype or a.dtype not in FLOATS:
         return a @ b
     tools, left = kit(a.dtype), plain(a.reshape(rows, K))
     out = np.empty((rows, M), a.dtype)
@@ -72,7 +72,7 @@ def times(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """left.T @ right: (N, K), (N, M) -> (K, M)."""
     (N, K), M = left.shape, right.shape[1]
-    if N * K * M < PRODUCT or left.dtype != right.dtype or left.dtype not in FLOATS:
+    if N < ROWS or left.dtype != right.dtype or left.dtype not in FLOATS:
         return left.T @ right
     tools, out = kit(left.dtype), np.zeros((K, M), left.dtype)
 

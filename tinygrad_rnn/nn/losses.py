@@ -37,14 +37,15 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     dim = 0 if input.ndim == 1 else 1
-    if jit.in_use() and input.ndim == 2 and weight is None and not label_smoothing:
+    soft = np.asarray(array_of(target)).dtype.kind == "f"
+    if jit.in_use() and not soft and input.ndim == 2 and weight is None and not label_smoothing:
         ids, kept = _class_ids(input, target, dim, ignore_index)
         columns = Tensor(np.arange(input.shape[1], dtype=input.dtype))
         losses = _surprise(input, Tensor(ids[:, None].astype(input.dtype)), columns)[:, 0]
         losses = losses if kept.all() else where(kept, losses, 0.0)
         return _reduced(losses, reduction, int(kept.sum()))
     logs = log_softmax(input, dim)
-    if np.asarray(array_of(target)).dtype.kind == "f":
+    if soft:
         return _soft_cross_entropy(logs, target, dim, weight, reduction, label_smoothing)
     hard = nll_loss(logs, target, weight, None, ignore_index, None, reduction)
     if not label_smoothing:
