@@ -261,7 +261,7 @@ def test_the_walk_frees_what_it_has_passed_unless_told_to_keep_it():
     assert [len(node.kept()) for node in nodes] == [1, 1, 0]
     for _ in steps_of(y):
         pass
-    assert [(node.pullback, node.edges) for node in nodes] == [(None, [])] * 3
+    assert [(node.pullback, node.edges) for node in nodes] == [(None, ())] * 3
 
 
 def test_sum_to_sums_over_copies():

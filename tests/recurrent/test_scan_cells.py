@@ -548,6 +548,12 @@ def input_elementwise_and_in_a_product(p, x, h):
     return h, h
 
 
+@zoo(W="H, 1", V="H, H")
+def input_of_which_a_part_is_unused(p, x, h):
+    h = tg.tanh(F.linear(x[:, :1], p.W) + F.linear(h, p.V)) * x[:, 2:3]
+    return h, h
+
+
 @zoo("I", W="I, I")
 def parts_of_the_input_in_products(p, x, h):
     k = x.shape[1] // 2

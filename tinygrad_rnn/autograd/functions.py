@@ -35,9 +35,11 @@ def function(
 
     @wraps(method)
     def call(input: Any, *args: P.args, **options: P.kwargs) -> R:
-        if options:
-            refuse(method.__name__, options, ("out", "sparse_grad"))
-        return method(as_tensor(input), *args, **options)
+        x = input if isinstance(input, Tensor) else as_tensor(input)
+        if not args and not options:  # nearly always: the short way
+            return method(x)  # type: ignore[call-arg]
+        refuse(method.__name__, options, ("out", "sparse_grad"))
+        return method(x, *args, **options)
 
     call.__module__, call.__qualname__ = __name__, method.__name__  # so that it can be pickled
     row = ROWS.get(method.__name__)

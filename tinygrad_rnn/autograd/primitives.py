@@ -6,7 +6,8 @@ inputs.  It is a closure: the arrays that it mentions are exactly those that the
 memory.  It comes in two forms; the second lets the tape drop, and never call, what nobody wants:
 
 * one function that gives the gradients of all inputs together (concat, stack, split);
-* a tuple with one function for each input (matmul), None where an input has no gradient.
+* a tuple with one function for each input (matmul), None where an input has no gradient; only for
+  ops of one output.
 
 There are no Tensors here.  But a pullback is written with operators, with methods that arrays and
 Tensors share, and with other primitives by way of `run`.  So it works on Tensors as well, and a
@@ -19,10 +20,11 @@ tape sums it where it meets its parent.
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
+
+from . import kernels
 
 Array = np.ndarray
 Pullback = Callable[..., Any] | tuple[Callable[..., Any] | None, ...]
@@ -48,7 +50,7 @@ def exp(x: Any) -> Any:
 
 def matmul(a: Array, b: Array) -> tuple[Array, Pullback]:
     """(..., N, K) @ (..., K, M) -> (..., N, M); a vector on either side loses its dimension."""
-    value = a @ b
+    value = times(a, b)
     if a.ndim == b.ndim == 1:
         return value, (lambda g: g * b, lambda g: g * a)
     if a.ndim == 1:
@@ -56,17 +58,25 @@ def matmul(a: Array, b: Array) -> tuple[Array, Pullback]:
     if b.ndim == 1:
         return value, (lambda g: g[..., None] * b, lambda g: rows(a).mT @ g.reshape(-1))
     if b.ndim == 2:  # one weight for a whole batch
-        return value, (lambda g: g @ b.mT, lambda g: product(a, g))
+        return value, (lambda g: times(g, b.mT), lambda g: product(a, g))
     return value, (lambda g: g @ b.mT, lambda g: a.mT @ g)
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
     """(..., I), (O, I), (O,) -> (..., O): y = x @ weight.T + bias, as one line of the tape."""
-    y = x @ weight.T
+    # With few rows BLAS spends its time on packing the weight, which is faster as left factor.
+    few = x.ndim == 2 and len(x) <= 64
+    y = (weight @ x.T).T if few else times(x, weight.T)
     if bias is None:
-        return y, (lambda g: g @ weight, lambda g: product(g, x))
-    y += bias
-    return y, (lambda g: g @ weight, lambda g: product(g, x), lambda g: rows(g).sum(0))
+        return np.ascontiguousarray(y), (lambda g: times(g, weight), lambda g: product(g, x))
+    y = np.add(y, bias, out=None if few else y, order="C")
+    return y, (lambda g: times(g, weight), lambda g: product(g, x), lambda g: rows(g).sum(0))
+
+
+def times(a: Any, b: Any) -> Any:
+    """a @ b, of arrays or Tensors."""
+    fast = kernels.offered.get("times") if isinstance(a, np.ndarray) and b.ndim == 2 else None
+    return fast(a, b) if fast else a @ b
 
 
 def rows(a: Any) -> Any:
@@ -116,7 +126,11 @@ class Product:
         """The array: what was multiplied before, and now the rest."""
         if self.lefts:
             left, right = np.concatenate(self.lefts), np.concatenate(self.rights)
-            rest = left.T * right if len(left) == 1 else left.T @ right
+            fast = kernels.offered.get("product")
+            if len(left) == 1:
+                rest = left.T * right
+            else:
+                rest = fast(left, right) if fast else left.T @ right
             self.total = rest if self.total is None else self.total + rest
             self.lefts, self.rights, self.waiting = [], [], 0
         assert self.total is not None
@@ -133,6 +147,8 @@ def settled(g: Any) -> Any:
 
 def dims_of(dim: Dims, ndim: int) -> tuple[int, ...]:
     """Every dim that `dim` names, counted from the front; None names all of them."""
+    if type(dim) is int and -ndim <= dim < ndim:
+        return (dim % ndim,)
     given = (dim,) if isinstance(dim, int | np.integer) else tuple(dim or ())
     if not given:
         return tuple(range(ndim))
@@ -282,8 +298,8 @@ def concat(*parts: Array, dim: int) -> tuple[Array, Pullback]:
 
 def split(a: Array, sizes: Sequence[int], dim: int) -> tuple[list[Array], Pullback]:
     """Cut along `dim` into neighbours of the given sizes (views of `a`)."""
-    before, ends = (slice(None),) * (dim % a.ndim), [*accumulate(sizes)]
-    parts = [a[(*before, slice(end - size, end))] for size, end in zip(sizes, ends, strict=True)]
+    before, end = (slice(None),) * (dim % a.ndim), 0
+    parts = [a[(*before, slice(end, end := end + size))] for size in sizes]
     return parts, lambda *gs: (run(concat, *gs, dim=dim),)
 
 
@@ -328,6 +344,9 @@ def _add_rows(whole: Array, ids: Array, g: Array) -> None:
     if not ids.size:
         return
     ids = ids.reshape(-1) % len(whole)
+    fast = kernels.offered.get("add_rows")
+    if fast and fast(whole, ids, g):
+        return
     order = ids.argsort(kind="stable")
     ids = ids[order]
     starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))

@@ -12,7 +12,7 @@ meet again: ``b = a + a; c = b + b`` has 2 nodes and 4 paths, and an LSTM over 1
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from operator import attrgetter
 from types import CellType, FunctionType
@@ -29,6 +29,7 @@ Edge = tuple[Any, int, tuple[int, ...], np.dtype[Any]]
 Output = tuple[tuple[int, ...], np.dtype[Any], int]
 """An output of a node: its shape and dtype, and the id of the array."""
 
+_NONE: dict[str, Any] = {}  # one for all nodes without options: less for the garbage collector
 clock = count()  # counts nodes and changes in place: which came first?
 
 
@@ -46,17 +47,17 @@ class Node:
         self,
         op: Callable[..., Any],
         options: dict[str, Any],
-        edges: list[Edge | None],
+        edges: Sequence[Edge | None],
         pullback: Any,
         inputs: tuple[int, ...],
     ) -> None:
         self.age = next(clock)
         self.op = op
-        self.options = options  # for who reads the tape: the sizes of a split, the dim of a sum
+        self.options = options or _NONE  # for who reads the tape: a split's sizes, a sum's dim
         self.edges = edges  # one for each input; None where no gradient is wanted
         self.pullback = pullback  # see `primitives.py`; None once backward has passed
         self.inputs = inputs  # the ids of the arrays that went in
-        self.outputs: list[Output] = []
+        self.outputs: tuple[Output, ...] = ()
         self.retained: dict[int, Any] | None = None  # weak references to outputs that want .grad
 
     def __repr__(self) -> str:
@@ -202,74 +203,77 @@ def walk(
     With `on_tensors` (see `Node.pullback_on`) gradients are Tensors, and the walk is recorded too.
     A gradient that leaves may be a `Product` (see `primitives`): `settled` makes it an array.
     """
-    pending: dict[Key, Any] = {}
+    pending: dict[Any, list[Any]] = {}  # node or leaf -> the sum so far for each of its outputs
     owned: set[Key] = set()  # sums made here; others may be shared: add gives one g to two parents
 
     def give(edge: Edge, g: Any) -> None:
         parent, i, shape, dtype = edge
         if g.shape != shape:
             g = sum_to(g, shape)
-        if g.dtype != dtype:
+        if g.dtype is not dtype and g.dtype != dtype:
             g = g.astype(dtype) if on_tensors is None else g.to(dtype)
-        key = parent, i
-        before = pending.get(key)
+        sums = pending.get(parent)
+        if sums is None:
+            n = len(parent.outputs) if type(parent) is Node else 1
+            sums = pending[parent] = [None] * n
+        before = sums[i]
         if before is None:
-            pending[key] = g
-        elif key in owned:
+            sums[i] = g
+        elif (parent, i) in owned:
             np.add(before, settled(g), out=before)
         else:
-            pending[key] = total = before + g
+            sums[i] = total = before + g
             if type(total) is np.ndarray:
-                owned.add(key)
+                owned.add((parent, i))
 
-    for edge, g in starts:
-        give(edge, g)
+    for place, g in starts:
+        give(place, g)
     ages = [getattr(parent, "age", -1) for parent, _ in wanted or ()]  # leaves have none
-    nodes = tape(pending, min(ages, default=-1))
-    useful = None
+    nodes = tape([(parent, 0) for parent in pending], min(ages, default=-1))
+    useful: set[Key] = set()
     if wanted is not None:
         useful = _leading_to(wanted, nodes)
         nodes = [node for node in nodes if (node, 0) in useful]
     while nodes:
         node = nodes.pop()
-        arriving = []
-        for i, (shape, dtype, _) in enumerate(node.outputs):
-            key = (node, i)
-            g = pending.pop(key, None)
+        arriving = pending.pop(node, None) or [None] * len(node.outputs)
+        for i, g in enumerate(arriving):
             if g is None:
+                shape, dtype, _ = node.outputs[i]
                 g = np.zeros(shape, dtype)
-                g = g if on_tensors is None else on_tensors[0](g, None)
+                arriving[i] = g = g if on_tensors is None else on_tensors[0](g, None)
             elif type(g) is Product:
-                g = g.value()
-            if wanted is not None and key in wanted:
-                found[key] = g
-            arriving.append(g)
+                arriving[i] = g = g.value()
         if node.retained:
             tensors = {i: reference() for i, reference in node.retained.items()}
             found |= {(t, 0): arriving[i] for i, t in tensors.items() if t is not None}
         edges = node.edges
-        if useful is not None:
+        if wanted is not None:
+            found |= {(node, i): g for i, g in enumerate(arriving) if (node, i) in wanted}
             edges = [e if e and e[:2] in useful else None for e in edges]
             if not any(edges):  # a wanted gradient has arrived, and nobody wants what leaves
                 continue
         if node.age < _latest:
             node.check_unchanged()
         pull = node.pullback if on_tensors is None else node.pullback_on(*on_tensors)
-        if type(pull) is not tuple:
-            leaving = pull(*arriving)
-        elif len(pull) == 1:
-            leaving = (pull[0](*arriving),)
+        if type(pull) is tuple:
+            leaving = []
+            for p, edge in zip(pull, edges):  # noqa: B905 (strict= is slow)
+                leaving.append(p(g) if p and edge else None)
         else:
-            leaving = [p(*arriving) if p and e else None for p, e in zip(pull, edges, strict=True)]
-        for place, g in zip(edges, leaving, strict=True):
-            if place is not None and g is not None:
-                give(place, g)
+            leaving = pull(*arriving)
+        if len(leaving) != len(edges):
+            raise ValueError(f"{node}: {len(leaving)} gradients for {len(edges)} inputs")
+        for edge, g in zip(edges, leaving):  # noqa: B905
+            if edge is not None and g is not None:
+                give(edge, g)
         yield node, arriving, leaving
         if not keep:
-            node.pullback, node.edges, node.inputs = None, [], ()
-    for key, g in pending.items():
-        if wanted is None or key in wanted:
-            found[key] = settled(g)
+            node.pullback, node.edges, node.inputs = None, (), ()
+    for parent, sums in pending.items():
+        for i, g in enumerate(sums):
+            if g is not None and (wanted is None or (parent, i) in wanted):
+                found[parent, i] = settled(g)
 
 
 def _leading_to(wanted: set[Key], nodes: list[Node]) -> set[Key]:

@@ -20,6 +20,7 @@ from .recording import enable_grad, mode
 from .tape import Edge, Key, Node, changed, walk
 
 ROW = elementwise.PRIMITIVES
+_new = object.__new__
 
 
 class Tensor(Operations):
@@ -293,19 +294,12 @@ class Tensor(Operations):
         """Applies a row of the calculus table, with PyTorch's rules for mixed dtypes."""
         if constants:  # a NumPy number would widen float32
             constants = {k: _operand(value, name) for k, value in constants.items()}
-        return _record(ROW[name], Tensor.alike(name, *inputs), constants)
+        return _record(ROW[name], _alike(name, inputs), constants)
 
     @staticmethod
     def alike(name: str, *inputs: Any) -> tuple[Any, ...]:
         """The inputs of the op `name` in one dtype (but a condition stays what it is)."""
-        for x in inputs:
-            if not (x._array.dtype is FLOAT if isinstance(x, Tensor) else type(x) in NUMBERS):
-                break
-        else:
-            return inputs
-        first = 1 if name == "where" else 0
-        operands = [x if isinstance(x, Tensor) else _operand(x, name) for x in inputs[first:]]
-        return (*inputs[:first], *promoted(name, operands))
+        return _alike(name, inputs)
 
     @staticmethod
     def ungraded(function: Callable[..., Any], *inputs: Any, **options: Any) -> Tensor:
@@ -313,6 +307,17 @@ class Tensor(Operations):
         if mode.tracer is not None:
             return mode.tracer.ungraded(function, inputs, options)
         return Tensor(np.asarray(function(*map(array_of, inputs), **options)))
+
+
+def _alike(name: str, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    for x in inputs:
+        if not (x._array.dtype is FLOAT if isinstance(x, Tensor) else type(x) in NUMBERS):
+            break
+    else:
+        return inputs
+    first = 1 if name == "where" else 0
+    operands = [x if isinstance(x, Tensor) else _operand(x, name) for x in inputs[first:]]
+    return (*inputs[:first], *promoted(name, operands))
 
 
 def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[str, Any]) -> Any:
@@ -328,7 +333,7 @@ def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[
             arrays.append(_operand(x, primitive.__name__))
             edges.append(None)
     try:
-        value, pullback = primitive(*arrays, **options)
+        value, pullback = primitive(*arrays, **options) if options else primitive(*arrays)
     except (ValueError, IndexError) as error:
         shapes = ", ".join(str(np.shape(a)) for a in arrays[:9])
         raise type(error)(f"{primitive.__name__}: {error} (inputs of shape {shapes})") from None
@@ -344,7 +349,7 @@ def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[
 
 def _result(value: Any, node: Node | None) -> Tensor:
     """The Tensor of a value that a primitive gave: the next output of `node`."""
-    tensor = Tensor.__new__(Tensor)
+    tensor = _new(Tensor)
     tensor._array = array = value if type(value) is np.ndarray else np.asarray(value)
     tensor._edge = tensor._grad = None
     tensor.wants_grad = False
@@ -352,7 +357,7 @@ def _result(value: Any, node: Node | None) -> Tensor:
         shape, dtype = array.shape, array.dtype
         if dtype.kind == "f":
             tensor._edge = (node, len(node.outputs), shape, dtype)
-        node.outputs.append((shape, dtype, id(value)))
+        node.outputs += ((shape, dtype, id(value)),)
     return tensor
 
 

@@ -34,6 +34,11 @@ def load(source: str, dtype: Any, kit: str = "numba") -> ModuleType:
     return _loaded[key]
 
 
+def in_use() -> bool:
+    """Whether anything has been compiled, so that more of it costs no import of Numba."""
+    return any(which == "numba" for _, _, which in _loaded)
+
+
 def _made(source: str, dtype: np.dtype, which: str) -> ModuleType:
     words = kit_of(dtype, which).words
     name = f"k_{digest(source, dtype.name, which, repr(words.get('simd')))}"
@@ -45,7 +50,9 @@ def _made(source: str, dtype: np.dtype, which: str) -> ModuleType:
         vars(module).update(loop=quiet, driver=quiet)
     else:
         from .compiler import Decorators
+        from .offer import offer
 
+        offer()  # what is compiled once may serve the plain tape as well
         decorators = Decorators(name)
         vars(module).update(loop=decorators.loop, driver=decorators.driver)
     sys.modules[name] = module  # compiled code looks its module up by name

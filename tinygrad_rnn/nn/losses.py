@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.functions import log_softmax, where
+from .. import jit
+from ..autograd.functions import log_softmax, logsumexp, where
 from ..autograd.operations import array_of
 from ..autograd.tensor import Tensor
+from ..recurrent.fuse import fuse
 
 
 def cross_entropy(
@@ -35,8 +37,15 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     dim = 0 if input.ndim == 1 else 1
+    soft = np.asarray(array_of(target)).dtype.kind == "f"
+    if jit.in_use() and not soft and input.ndim == 2 and weight is None and not label_smoothing:
+        ids, kept = _class_ids(input, target, dim, ignore_index)
+        columns = Tensor(np.arange(input.shape[1], dtype=input.dtype))
+        losses = _surprise(input, Tensor(ids[:, None].astype(input.dtype)), columns)[:, 0]
+        losses = losses if kept.all() else where(kept, losses, 0.0)
+        return _reduced(losses, reduction, int(kept.sum()))
     logs = log_softmax(input, dim)
-    if np.asarray(array_of(target)).dtype.kind == "f":
+    if soft:
         return _soft_cross_entropy(logs, target, dim, weight, reduction, label_smoothing)
     hard = nll_loss(logs, target, weight, None, ignore_index, None, reduction)
     if not label_smoothing:
@@ -46,6 +55,13 @@ def cross_entropy(
     smooth = where(kept, -weighted.sum(dim), 0.0)
     smooth = _reduced(smooth, reduction, _total_weight(logs, ids, kept, weight))
     return (1 - label_smoothing) * hard + (label_smoothing / logs.shape[dim]) * smooth
+
+
+@fuse
+def _surprise(logits: Tensor, ids: Tensor, columns: Tensor) -> Tensor:
+    """-log softmax(logits) of each row at its id: (N, C), (N, 1), (C,) -> (N, 1)."""
+    chosen = where(columns == ids, logits, 0.0).sum(-1, keepdim=True)
+    return logsumexp(logits, -1, keepdim=True) - chosen
 
 
 def nll_loss(

@@ -7,7 +7,10 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
+from ..jit.rule import Rule
 from .optimizer import Optimizer, Params, unsupported
+
+ADAGRAD = Rule("s = s + g * g", "p = p - rate * g / (sqrt(s) + eps)")
 
 
 class Adagrad(Optimizer):
@@ -64,11 +67,5 @@ class Adagrad(Optimizer):
             state["step"] = 0
             state["sum"] = np.full_like(p.data, group["initial_accumulator_value"])
         state["step"] += 1
-        s = state["sum"]
-        scratch = np.empty_like(p.data)
-        s += np.multiply(g, g, out=scratch)
-        size = np.sqrt(s, out=scratch)
-        size += group["eps"]
-        change = np.divide(g, size, out=scratch)
-        change *= group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
-        p -= change
+        rate = group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
+        ADAGRAD(p=p.data, g=g, s=state["sum"], rate=rate, eps=group["eps"])

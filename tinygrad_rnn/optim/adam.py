@@ -7,7 +7,12 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
-from .optimizer import Optimizer, Params, blend, unsupported
+from ..jit.rule import Rule
+from .optimizer import Optimizer, Params, unsupported
+
+AVERAGES = "m = beta1 * m + rest1 * g", "v = beta2 * v + rest2 * (g * g)"
+ADAM = Rule(*AVERAGES, "p = p - rate * m / (sqrt(v) / scale + eps)")
+AMSGRAD = Rule(*AVERAGES, "w = maximum(w, v)", "p = p - rate * m / (sqrt(w) / scale + eps)")
 
 
 class Adam(Optimizer):
@@ -80,18 +85,14 @@ class Adam(Optimizer):
             state["max_exp_avg_sq"] = np.zeros_like(p.data)
         state["step"] += 1
         t, (beta1, beta2) = state["step"], group["betas"]
-        m, v = state["exp_avg"], state["exp_avg_sq"]
-        scratch = np.empty_like(p.data)
-        blend(m, g, beta1, scratch)
-        blend(v, np.multiply(g, g, out=scratch), beta2, scratch)
+        arrays = {"p": p.data, "g": g, "m": state["exp_avg"], "v": state["exp_avg_sq"]}
         if group["amsgrad"]:
-            v = np.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
-        size = np.sqrt(v, out=scratch)
-        size /= sqrt(1 - beta2**t)
-        size += group["eps"]
-        change = np.divide(m, size, out=scratch)
-        change *= group["lr"] / (1 - beta1**t)
-        p -= change
+            arrays["w"] = state["max_exp_avg_sq"]
+        (AMSGRAD if group["amsgrad"] else ADAM)(
+            **arrays,
+            beta1=beta1, rest1=1 - beta1, beta2=beta2, rest2=1 - beta2,
+            scale=sqrt(1 - beta2**t), eps=group["eps"], rate=group["lr"] / (1 - beta1**t),
+        )  # fmt: skip
 
 
 class AdamW(Adam):

@@ -14,6 +14,7 @@ import numpy as np
 from ..autograd.primitives import Array
 from ..autograd.recording import enable_grad, no_grad
 from ..autograd.signatures import lacks
+from ..autograd.tape import changed
 from ..autograd.tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
@@ -76,6 +77,7 @@ class Optimizer:
                     if group.get("weight_decay"):
                         g = self.decay(p, g, group)
                     self.update(p, g, self.state[p], group)
+                    changed(p.data)
         return loss
 
     def decay(self, p: Tensor, g: Array, group: dict[str, Any]) -> Array:
@@ -231,8 +233,3 @@ def _fitting(value: Any, p: Tensor, name: str, number: int) -> Any:
         )
     return np.array(value, p.dtype)
 
-
-def blend(average: Array, value: Array, beta: float, scratch: Array) -> None:
-    """average <- beta * average + (1 - beta) * value, in place; `scratch` may be `value` itself."""
-    average *= beta
-    average += np.multiply(value, 1 - beta, out=scratch)

@@ -7,7 +7,20 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
-from .optimizer import Optimizer, Params, blend, unsupported
+from ..jit.rule import Rule
+from .optimizer import Optimizer, Params, unsupported
+
+
+def _rule(centered: bool, momentum: bool) -> Rule:
+    lines = ["v = alpha * v + rest * (g * g)", "size = sqrt(v) + eps"]
+    if centered:  # negative by rounding where gradients are all equal
+        lines[1:] = ["a = alpha * a + rest * g", "size = sqrt(maximum(v - a * a, 0)) + eps"]
+    if momentum:
+        return Rule(*lines, "b = momentum * b + g / size", "p = p - rate * b")
+    return Rule(*lines, "p = p - rate * (g / size)")
+
+
+RMSPROP = {(c, m): _rule(c, m) for c in (False, True) for m in (False, True)}
 
 
 class RMSprop(Optimizer):
@@ -78,20 +91,11 @@ class RMSprop(Optimizer):
             if group[option] and name not in state:
                 state[name] = np.zeros_like(p.data)
         state["step"] += 1
-        v = state["square_avg"]
-        scratch = np.empty_like(p.data)
-        blend(v, np.multiply(g, g, out=scratch), alpha, scratch)
+        arrays = {"p": p.data, "g": g, "v": state["square_avg"]}
+        numbers = {"alpha": alpha, "rest": 1 - alpha, "eps": group["eps"], "rate": group["lr"]}
         if group["centered"]:
-            a = state["grad_avg"]
-            blend(a, g, alpha, scratch)
-            v = np.subtract(v, np.multiply(a, a, out=scratch), out=scratch)
-            np.maximum(v, 0, out=scratch)  # negative by rounding where gradients are all equal
-        size = np.sqrt(v, out=scratch)
-        size += group["eps"]
-        change = np.divide(g, size, out=scratch)
+            arrays["a"] = state["grad_avg"]
         if group["momentum"]:
-            b = state["momentum_buffer"]
-            b *= group["momentum"]
-            b += change
-            change = b
-        p -= np.multiply(change, group["lr"], out=scratch)
+            arrays["b"] = state["momentum_buffer"]
+            numbers["momentum"] = group["momentum"]
+        RMSPROP[group["centered"], bool(group["momentum"])](**arrays, **numbers)

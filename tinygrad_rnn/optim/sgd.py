@@ -7,7 +7,13 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
+from ..jit.rule import Rule
 from .optimizer import Optimizer, Params, unsupported
+
+VELOCITY = "b = momentum * b + rest * g"
+SGD_PLAIN = Rule("p = p - rate * g")
+SGD_MOMENTUM = Rule(VELOCITY, "p = p - rate * b")
+SGD_NESTEROV = Rule(VELOCITY, "p = p - rate * (g + momentum * b)")
 
 
 class SGD(Optimizer):
@@ -65,17 +71,15 @@ class SGD(Optimizer):
             )
 
     def update(self, p: Tensor, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
-        momentum = group["momentum"]
-        scratch = np.empty_like(p.data)
-        if momentum:
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"] = b = np.array(g, p.dtype)
-            else:
-                b = state["momentum_buffer"]
-                b *= momentum
-                b += np.multiply(g, 1 - group["dampening"], out=scratch)
-            if group["nesterov"]:
-                g = np.add(g, np.multiply(b, momentum, out=scratch), out=scratch)
-            else:
-                g = b
-        p -= np.multiply(g, group["lr"], out=scratch)
+        momentum, rate = group["momentum"], group["lr"]
+        if not momentum:
+            SGD_PLAIN(p=p.data, g=g, rate=rate)
+            return
+        started = "momentum_buffer" in state
+        if not started:
+            state["momentum_buffer"] = np.zeros_like(p.data)
+        rule = SGD_NESTEROV if group["nesterov"] else SGD_MOMENTUM
+        rule(
+            p=p.data, g=g, b=state["momentum_buffer"], momentum=momentum,
+            rest=1 - group["dampening"] if started else 1.0, rate=rate,
+        )  # fmt: skip

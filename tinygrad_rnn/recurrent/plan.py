@@ -199,14 +199,7 @@ class Plan:
                 self.backward.append((g, Place(f"d{array}", "now", column)))
             else:
                 self._collect(atom, g)
-        # A state that nothing passes a gradient through still needs one: zero.
-        written = {atom.detail for atom in found.leaves}
-        for atom in list(self.graph.atoms.values()):
-            if atom.op == "leaf" and atom.detail.array in self.arrays:
-                if atom.detail not in written and atom.detail.array.startswith("state"):
-                    place = Place(f"d{atom.detail.array}", "leaving", atom.detail.column)
-                    zero = self.graph.copy(self.graph.number(0.0), atom.width)
-                    self.backward.append((zero, place))
+        self._keep_zeros(found)
         for i, width in enumerate(self.state_widths):
             self.arrays[f"dstate{i}"] = Array("halves", width)
         for output, _ in list(self.backward):
@@ -215,6 +208,16 @@ class Plan:
                     for term in atom.detail[0].terms:
                         if term.left not in self.lefts:
                             self._place_left(term.left, "dz", self.backward)
+
+    def _keep_zeros(self, found: Gradients) -> None:
+        """Gradients of columns that none reaches, in arrays that the loop writes."""
+        rows = {f"state{i}": "leaving" for i in range(len(self.state_widths))}
+        rows |= dict.fromkeys(self.in_loop, "now")
+        for atom in list(self.graph.atoms.values()):
+            if atom.op == "leaf" and atom not in found.leaves and atom.detail.array in rows:
+                array, column = atom.detail
+                zero = self.graph.copy(self.graph.number(0.0), atom.width)
+                self.backward.append((zero, Place(f"d{array}", rows[array], column)))
 
     def _collect(self, atom: Atom, g: Atom) -> None:
         """The gradient of a closed-over vector: the columns of a product's gradient, if it is one;

@@ -127,9 +127,12 @@ class Step:
             now |= dict(zip(line.outputs, line.run(given), strict=True))
         return now[self.output], map_state(now.__getitem__, self.new_state)
 
-    def evaluated(self, leaves: Sequence[Any]) -> list[Any]:
-        """The leaves as they are now: what the constants make of the parameters, on the tape."""
-        now: dict[int, Any] = {}
+    def evaluated(self, leaves: Sequence[Any], own: dict[int, Any] | None = None) -> list[Any]:
+        """The leaves as they are now: what the constants make of the parameters, on the tape.
+
+        `own` says what stands in place of some closed-over tensors, by their ids.
+        """
+        now = dict(own or {})
         for run, inputs, options, results, recorded in self.constants:
             with nullcontext() if recorded else no_grad():
                 made = run(*(now.get(id(v), v) for v in inputs), **options)

@@ -1,5 +1,6 @@
 """`scan`: what `unroll` computes, from one compiled loop over time."""
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
@@ -26,6 +27,7 @@ def scan(
     xs: Tensor,
     state: State = None,
     lengths: Any = None,
+    checkpoint_every: int | str | None = None,
 ) -> tuple[Tensor, State]:
     """`unroll`, compiled: the same arguments, results and gradients.
 
@@ -34,9 +36,14 @@ def scan(
     runs through `unroll`; `why_not_compiled` says why.  Results agree with those of `unroll` to
     rounding, and do not depend on the number of threads.
 
+    With `checkpoint_every` k, only the state of every k steps is kept for the way back, and the
+    steps in between are computed again: the same gradients, bit for bit, in the memory of k steps
+    and T / k states.  "sqrt" takes the square root of T.
+
     Shapes and errors: see `unroll`.
     """
     xs, state = begun(cell, xs, state)
+    every = _steps_between(checkpoint_every, xs.shape[0])
     try:
         reading = _read(cell, xs, state)
         wanted = reading.wanted(xs, state)
@@ -52,74 +59,109 @@ def scan(
     leaves = step.evaluated(reading.leaves)
     outputs, *final = Tensor.apply(
         scan_step, xs, *flat(state), *leaves,
-        loop=loop, step=step, draws=_draws(step, T), alive=alive,
+        loop=loop, step=step, T=T, draws=_draws(step, T), alive=alive, every=every,
     )  # fmt: skip
     outputs = outputs.reshape(T, B, *step.output.shape[1:])
     parts = iter(final)
-    new = map_state(lambda old: next(parts).reshape(old.shape), state)
-    return outputs, new
+    return outputs, map_state(lambda old: next(parts).reshape(old.shape), state)
+
+
+def _steps_between(given: int | str | None, T: int) -> int | None:
+    if given is None or (isinstance(given, int) and not isinstance(given, bool) and given > 0):
+        return given
+    if given == "sqrt":
+        return math.isqrt(T - 1) + 1
+    raise ValueError(
+        f'scan: expected checkpoint_every to be a number of steps, "sqrt" or None, got {given!r}'
+    )
 
 
 def scan_step(
-    *arrays: np.ndarray, loop: Loop, step: Step, draws: list[np.ndarray], alive: Any
+    *arrays: np.ndarray,
+    loop: Loop,
+    step: Step,
+    T: int,
+    draws: Sequence[np.ndarray] | None = (),
+    alive: np.ndarray | None = None,
+    every: int | None = None,
 ) -> tuple[list[np.ndarray], "Back"]:
-    """The primitive: (xs, parts of the state, closed-over arrays) -> outputs, last state."""
-    count = len(loop.plan.state_widths)
-    xs, state, leaves = arrays[0], arrays[1 : 1 + count], arrays[1 + count :]
-    run = Pass(loop, xs, state, leaves, draws, alive)
-    results = [run.outputs, *map(run.final, range(count))]
-    return results, Back(run, step, arrays, draws, alive)
+    """The primitive: (what is given, parts of the state, closed-over arrays) -> outputs, last state.
+
+    The input is given for all T steps; where `draws` is None, so is what the step draws.
+    """
+    back = Back(loop, step, arrays, T, draws, alive, every)
+    return [back.run.outputs, *back.run.final], back
 
 
 class Back:
-    """The pullback of a scan."""
+    """The pullback of `scan_step`."""
 
     def __init__(
-        self, run: Pass, step: Step, arrays: Sequence[np.ndarray], draws: Any, alive: Any
-    ) -> None:
-        self.run, self.step, self.arrays, self.draws, self.alive = run, step, arrays, draws, alive
+        self, loop: Loop, step: Step, arrays: Sequence[np.ndarray], T: int,
+        draws: Sequence[np.ndarray] | None, alive: np.ndarray | None, every: int | None,
+    ) -> None:  # fmt: skip
+        self.step, self.arrays, self.T, self.alive = step, arrays, T, alive
+        self.names = ["x"] if draws is not None else ["x", *_names_of_draws(step)]
+        given, state, leaves = self._sorted(arrays)
+        given = self._over_time(given)
+        self.draws = given[1:] if draws is None else draws
+        self.run = Pass(loop, given[0], state, leaves, self.draws, alive, every)
 
     @property
     def kept(self) -> list[np.ndarray]:
         """The arrays that must not change before the way back."""
-        return [*self.arrays, *self.run.arrays.values()]
+        return [*self.arrays, *self.run.arrays]
 
     def __call__(self, dy: np.ndarray, *dfinal: np.ndarray) -> list[Any]:
-        plan = self.run.loop.plan
         found = self.run.backward(dy, dfinal)
-        count = len(dfinal)
-        gs: list[Any] = [found.x.reshape(self.arrays[0].shape) if "x" in plan.wanted else None]
-        gs += [found.state(i).reshape(self.arrays[1 + i].shape) for i in range(count)]
-        for i in range(len(self.arrays) - 1 - count):
-            gs.append(found.leaf(i) if f"weight{i}" in plan.wanted else None)
-        return gs
+        given, state, leaves = self._sorted(self.arrays)
+        gs = [found.given.get(name) for name in self.names]
+        gs += found.state
+        wanted = self.run.loop.plan.wanted
+        gs += [found.leaf(i) if f"weight{i}" in wanted else None for i in range(len(leaves))]
+        pairs = zip(gs, self.arrays, strict=True)
+        return [None if g is None else g.reshape(array.shape) for g, array in pairs]
 
     def on_tensors(self, inputs: Sequence[Tensor]) -> Callable[..., tuple[Any, ...]]:
         """The pullback on Tensors, to be differentiated again: the steps run on the tape."""
 
         def pullback(*gs: Tensor) -> tuple[Any, ...]:
             own = [tensor.clone() for tensor in inputs]  # one tensor may be several inputs
-            count = len(gs) - 1
-            parts = iter(own[1 : 1 + count])
-            state = map_state(lambda value: next(parts).reshape(value.shape), self.step.state)
-            leaves, times = own[1 + count :], iter(range(len(own[0])))
+            given, state, leaves = self._sorted(own)
+            xs, *others = self._over_time(given)
+            draws = others or [Tensor(draw) for draw in self.draws]
+            parts, times = iter(state), iter(range(self.T))
 
             def cell(x: Tensor, state: State) -> tuple[Tensor, State]:
                 t = next(times)
-                return self.step.replay(x, state, leaves, [Tensor(d[t]) for d in self.draws])
+                return self.step.replay(x, state, leaves, [draw[t] for draw in draws])
 
+            start = map_state(lambda value: next(parts).reshape(value.shape), self.step.state)
             lengths = None if self.alive is None else self.alive.sum(0)
-            outputs, final = unroll(cell, own[0], state, lengths)
-            ends = [outputs, *flat(final)]
-            seeds = [g.reshape(end.shape) for g, end in zip(gs, ends, strict=True)]
-            pairs = [(end, seed) for end, seed in zip(ends, seeds, strict=True)
-                     if end.requires_grad]  # fmt: skip
+            outputs, final = unroll(cell, xs, start, lengths)
+            ends = zip([outputs, *flat(final)], gs, strict=True)
+            pairs = [(end, g.reshape(end.shape)) for end, g in ends if end.requires_grad]
+            outs, seeds = [end for end, _ in pairs], [g for _, g in pairs]
             wanted = [tensor for tensor in own if tensor.requires_grad]
-            outs, seeds = [end for end, _ in pairs], [seed for _, seed in pairs]
             found = iter(grad(outs, wanted, seeds, create_graph=True, allow_unused=True))
             return tuple(next(found) if tensor.requires_grad else None for tensor in own)
 
         return pullback
+
+    def _sorted(self, inputs: Sequence[Any]) -> tuple[Sequence[Any], ...]:
+        """What is given, the parts of the state, the closed-over tensors."""
+        first, last = len(self.names), len(self.names) + len(flat(self.step.state))
+        return inputs[:first], inputs[first:last], inputs[last:]
+
+    def _over_time(self, given: Sequence[Any]) -> list[Any]:
+        """What is given, as (T, B, ...)."""
+        values = [self.step.x, *(draw.value for draw in self.step.draws)]
+        pairs = zip(given, values, strict=False)
+        return [array.reshape(self.T, *value.shape) for array, value in pairs]
+
+
+def _names_of_draws(step: Step) -> list[str]:
+    return [f"draw{i}" for i in range(len(step.draws))]
 
 
 def _draws(step: Step, T: int) -> list[np.ndarray]:
@@ -148,10 +190,15 @@ class Reading:
             return frozenset()
         found = {"x"} if xs.requires_grad else set()
         found |= {f"state{i}" for i, part in enumerate(flat(state)) if part.requires_grad}
+        return frozenset(found | self.wanted_leaves())
+
+    def wanted_leaves(self) -> set[str]:
+        """The names, in every use, of the closed-over tensors whose gradients are wanted."""
+        found = set()
         for i, leaf in enumerate(self.leaves):
             if isinstance(leaf, Tensor) and leaf.requires_grad:
                 found |= {f"weight{i}", f"vector{i}", f"batch{i}"}
-        return frozenset(found)
+        return found
 
     def plan(self, wanted: frozenset[str], lengths: bool) -> Plan:
         """Raises: CannotCompile."""
@@ -175,37 +222,45 @@ class Reading:
         return loop
 
 
-_readings: WeakKeyDictionary[Any, dict[Any, Reading | CannotCompile]] = WeakKeyDictionary()
+_readings: WeakKeyDictionary[Any, dict[Any, Reading]] = WeakKeyDictionary()
 
 
 def _read(cell: Any, xs: Tensor, state: State) -> Reading:
     """What was read of a cell, now or earlier.  Raises: CannotCompile."""
+    state = _tuples(state)
+    if not all(isinstance(part, Tensor) for part in flat(state)):
+        raise CannotCompile("the state holds something that is not a Tensor")
+    try:
+        known = _readings.setdefault(cell, {})
+    except TypeError:  # nothing can be remembered of it
+        known = {}
+    arrays = map_state(lambda part: part._array, state)
+    return reading_of(known, cell, xs._array[0], arrays)
+
+
+def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State) -> Reading:
+    """What is known of a cell for inputs of these shapes, read again if need be.
+
+    Raises: CannotCompile.
+    """
     if mode.tracer is not None:
         raise CannotCompile("it runs inside another cell that is being read")
     if not switch.on:
         raise CannotCompile("it was switched off: compiled(False)")
     if reason := jit.why_absent():
         raise CannotCompile(f"nothing can be compiled: {reason}")
-    parts = flat(_tuples(state))
-    if not all(isinstance(part, Tensor) for part in parts):
-        raise CannotCompile("the state holds something that is not a Tensor")
-    dtypes = {xs.dtype, *(part.dtype for part in parts)}
-    if len(dtypes) > 1 or xs.dtype not in (np.float32, np.float64):
+    dtypes = {x.dtype, *(part.dtype for part in flat(state))}
+    if len(dtypes) > 1 or x.dtype not in (np.float32, np.float64):
         names = ", ".join(sorted(map(str, dtypes)))
         raise CannotCompile(
             f"input and state are {names}; expected float32 or float64, one of them"
         )
-    try:
-        known = _readings.setdefault(cell, {})
-    except TypeError:  # nothing can be remembered of it
-        known = {}
-    key = xs.shape[1:], xs.dtype, repr(map_state(lambda part: part.shape, _tuples(state)))
+    key = x.shape, x.dtype, repr(map_state(np.shape, state))
     before = known.get(key)
-    if isinstance(before, Reading) and before.step.around and not before.step.around.change():
+    if before and before.step.around and not before.step.around.change():
         return before
-    arrays = map_state(lambda part: part._array, _tuples(state))
-    step = trace(cell, xs._array[0], arrays)
-    if isinstance(before, Reading) and Same().programs(before.step, step):
+    step = trace(cell, x, state)
+    if before and Same().programs(before.step, step):
         before.step.around = step.around
         return before
     known[key] = made = Reading(step)

@@ -5,11 +5,10 @@ tests and learners do, and Numba compiles the same text.  It is built from op na
 Widths are arguments, so one text serves every size.
 """
 
-import ast
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..jit.spell import literal, spelled
 from .atoms import REDUCTIONS, ROWS, Atom, Weight, is_early, is_given
 from .plan import Place, Plan, Program
 from .schedule import Region, Schedule, Step
@@ -188,7 +187,7 @@ class Writer:
 
         def read(atom: Atom) -> str:
             if atom.is_number:
-                return _literal(atom.detail)
+                return literal(atom.detail)
             if atom not in known and not (here and atom in here):
                 cell = rows.cell(schedule.reads[atom], atom.width)
                 value = f"{cell} != F(0)" if atom.is_condition else cell
@@ -207,7 +206,7 @@ class Writer:
     def _line(self, atom: Atom, read: Callable[[Atom], str], note: str) -> list[str]:
         row = ROWS[atom.op]
         words = dict(zip(row.inputs, map(read, atom.args), strict=True))
-        words |= {name: _literal(value) for name, value in atom.detail or ()}
+        words |= {name: literal(value) for name, value in atom.detail or ()}
         return [f"v{atom.id} = {spelled(row.forward, words)}  # {note}"]
 
 
@@ -239,40 +238,3 @@ class Rows:
 
 def _assign(place: Place) -> str:
     return "+=" if place.row == "sample" else "="
-
-
-def _literal(value: float) -> str:
-    """A number in the dtype of the loop."""
-    if isinstance(value, bool):
-        return repr(value)
-    if value != value:
-        return "(inf - inf)"
-    text = "inf" if abs(value) == math.inf else f"F({abs(value)!r})"
-    return text if math.copysign(1.0, value) > 0 else f"(-{text})"
-
-
-class _Speller(ast.NodeTransformer):
-    def __init__(self, words: dict[str, str]) -> None:
-        self.words = words
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        return ast.Name(self.words.get(node.id, node.id))
-
-    def visit_Constant(self, node: ast.Constant) -> ast.Name:
-        return ast.Name(_literal(node.value))
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        self.generic_visit(node)
-        if isinstance(node.op, ast.Pow):
-            return ast.Call(ast.Name("power"), [node.left, node.right], [])
-        return node
-
-
-def spelled(text: str, words: dict[str, str]) -> str:
-    """A text of the calculus table, said in other words; numbers in the dtype of the loop.
-
-    >>> spelled("0.5 + 0.5 * tanh(x)", {"x": "v3"})
-    'F(0.5) + F(0.5) * tanh(v3)'
-    """
-    tree = ast.parse(text, mode="eval")
-    return ast.unparse(_Speller(words).visit(tree).body)

@@ -1,10 +1,12 @@
 """Gradient clipping: the cure for gradients that explode on their way through time."""
 
 from collections.abc import Iterable
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
+from ...autograd import kernels
 from ...autograd.promotion import FLOAT
 from ...autograd.recording import no_grad
 from ...autograd.tensor import Tensor
@@ -40,7 +42,9 @@ def clip_grad_norm_(
     if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm_ expects a max_norm of 0 or more, got {max_norm}")
     gradients = _gradients(parameters)
-    norms = [_norm(g.data.reshape(-1), norm_type) for g in gradients if g.numel()]
+    squares = kernels.offered.get("squares") if norm_type == 2 else None
+    norm = (lambda x: sqrt(squares(x))) if squares else (lambda x: _norm(x, norm_type))
+    norms = [norm(g.data.reshape(-1)) for g in gradients if g.numel()]
     total = _norm(norms or [0.0], norm_type)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(

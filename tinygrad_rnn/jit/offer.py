@@ -1,0 +1,110 @@
+"""What the plain tape gets from here: `autograd.kernels.offered`, filled when Numba is in use.
+
+The bounds below which NumPy does the work are measured by ``benchmarks/kernels.py``.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..autograd import kernels
+from . import threads
+from .calls import plain
+from .kit import kit
+from .load import load
+
+FLOATS = (np.float32, np.float64)
+ROWS = 128
+"""Rows from which a product is computed here; below, packing the other side would not pay."""
+ALONE = 1e7
+"""Multiplications below which one thread is faster: a meeting of two takes 0.1 ms."""
+SOURCE = '''
+@loop
+def add_row(n, whole, to, g, i):
+    target = row_of(whole, to, 0, n)
+    source = row_of(g, i, 0, n)
+    for j in range(n):
+        target[j] += source[j]
+
+@driver
+def scatter(whole, ids, g):
+    for i in range(ids.shape[0]):
+        add_row(whole.shape[1], whole, ids[i], g, i)
+
+@loop
+def add_squares(n, x):
+    row = row_of(x, 0, 0, n)
+    total = 0.0
+    for j in range(n):
+        total += 1.0 * row[j] * row[j]
+    return total
+
+@driver
+def squares(x):
+    return add_squares(x.shape[1], x)
+'''
+
+
+def offer() -> None:
+    """Makes the compiled ways known to the plain tape."""
+    made = times, product, add_rows, squares
+    kernels.offered |= {function.__name__: function for function in made}
+
+
+def times(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(..., K) @ (K, M) -> (..., M)."""
+    K, M = b.shape
+    rows = a.size // max(K, 1)
+    if a.ndim < 2 or rows < ROWS or a.dtype != b.dtype or a.dtype not in FLOATS:
+        return a @ b
+    tools, left = kit(a.dtype), plain(a.reshape(rows, K))
+    out = np.empty((rows, M), a.dtype)
+    packed = tools.pack(b, 0, 0, K, M, False)
+
+    def part(low: int, high: int) -> None:
+        tools.tall(tools.tiles, left, 0, low, high, K, packed, out, 0, M, False)
+
+    _shared(part, rows, rows * K * M)
+    return out.reshape(*a.shape[:-1], M)
+
+
+def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """left.T @ right: (N, K), (N, M) -> (K, M)."""
+    (N, K), M = left.shape, right.shape[1]
+    if N < ROWS or left.dtype != right.dtype or left.dtype not in FLOATS:
+        return left.T @ right
+    tools, out = kit(left.dtype), np.zeros((K, M), left.dtype)
+
+    def part(low: int, high: int) -> None:
+        pieces = ([(left, 0, low, high - low)], [(right, 0, 0, M)])
+        tools.gradient(tools.tiles, *pieces, N, out, low, 0, True)
+
+    _shared(part, K, N * K * M)
+    return out
+
+
+def add_rows(whole: np.ndarray, ids: np.ndarray, g: np.ndarray) -> bool:
+    """``whole[ids] += g``, repeated ids added up in their order; False where it did nothing."""
+    if whole.ndim != 2 or whole.dtype not in FLOATS or g.dtype != whole.dtype:
+        return False
+    load(SOURCE, whole.dtype).scatter(whole, ids, plain(g.reshape(len(ids), -1)))
+    return True
+
+
+def squares(x: np.ndarray) -> float:
+    """The sum of the squares of all elements, in float64."""
+    if x.dtype not in FLOATS:
+        return float(np.square(x, dtype=np.float64).sum())
+    return load(SOURCE, x.dtype).squares(plain(x.reshape(1, -1)))
+
+
+def _shared(part: Any, n: int, work: float) -> None:
+    """``part(low, high)`` for shares of n, one for each thread."""
+    parts = threads.get_num_threads() if work > ALONE else 1
+    if parts == 1:
+        part(0, n)
+    else:
+        cuts = [n * p // parts for p in range(parts + 1)]
+        threads.together([lambda cut=cut: part(*cut) for cut in pairwise(cuts)])
+
