@@ -718,3 +718,23 @@ def test_scan_is_unroll(name, lengths, rng, on_numpy):
 )
 def test_scan_is_unroll_in_odd_sizes(name, sizes, rng, on_numpy):
     check(*ZOO[name].made(rng, **sizes))
+
+
+COMPILED = [
+    "lstm_with_layer_norms", "zoneout", "noise_beside_the_state_in_a_product",
+    "two_stacked_gated_units", "antisymmetric", "fast_grnn", "mogrifier_lstm",
+    "exponential_gates_with_a_stabiliser", "attention_over_a_memory",
+    "attention_over_a_memory_of_each_sample", "leaky_integrate_and_fire", "ordered_neurons",
+    "maxout", "heads", "states_of_several_shapes", "a_state_of_one_number", "states_shifted",
+    "the_state_is_a_product", "a_bias_cut_in_two_ways", "closed_over_arrays", "comparisons", "silu",
+    "largest among equals", "softmax over pieces", "pow of a number", "any and all",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_the_compiled_loop_is_unroll_too(name, rng):
+    if reason := scanning.jit.why_absent():
+        pytest.skip(reason)
+    dtype, tolerance = (np.float64, 1e-12) if len(name) % 2 else (np.float32, 1e-5)
+    cell, xs, state = ZOO[name].made(rng, dtype)
+    check(cell, xs, state, tolerance=tolerance)
