@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import calls, numpy_kit
+from . import numpy_kit
 
 
 class Kit(NamedTuple):
@@ -70,18 +70,13 @@ def plain_kit(dtype: np.dtype) -> Kit:
 
 @cache
 def compiled_kit(dtype: np.dtype, simd: Any) -> Kit:
+    from .calls import calls
     from .compiler import Decorators
     from .products import products
     from .words import words
 
     made = products(dtype, simd, Decorators(digest("products", dtype.name, repr(simd))))
-    return Kit(
-        {**words(dtype), "product": made.product},
-        made.tiles,
-        calls.packer(made.pack, made.packed_size, dtype),
-        made.tall,
-        calls.gradients(made.gradient, dtype),
-    )
+    return Kit(words(dtype), made.product, *calls(made, dtype))
 
 
 @cache

@@ -10,7 +10,7 @@ VARIABLE = "TINYGRAD_RNN_SIMD"
 
 
 class Simd(NamedTuple):
-    """A tile is at most ``heights[-1]`` rows by ``vectors`` registers.
+    """The heights that a tile comes in, in rows; a panel is two registers wide.
 
     Its accumulators, the vectors of one row of weights and one broadcast element have to fit into
     the register file; eight accumulators or more keep the multipliers busy.
@@ -18,7 +18,6 @@ class Simd(NamedTuple):
 
     bytes: int  # of one vector register
     heights: tuple[int, ...]
-    vectors: int = 2
 
     def lanes(self, dtype: np.dtype) -> int:
         return self.bytes // dtype.itemsize

@@ -19,12 +19,14 @@ from numba.extending import intrinsic
 from .simd import Simd
 
 BIT, INT = ir.IntType(1), ir.IntType(64)
+VECTORS = 2
+"""Registers in the width of a panel."""
 BUSY = 8
 """Accumulators that hide the latency of a multiply-add: a low tile takes several panels at once."""
 
 
-def panels_at_once(height: int, vectors: int) -> int:
-    return max(1, BUSY // (height * vectors))
+def panels_at_once(height: int, vectors: int = VECTORS) -> int:
+    return max(1, BUSY // (height * vectors)) if vectors == VECTORS else 1
 
 
 def tile_word(dtype: np.dtype, simd: Simd, vectors: int) -> Any:

@@ -6,13 +6,7 @@ import numpy as np
 
 from . import words32
 from .compiler import word
-from .intrinsics import flat, where
-
-
-@word
-def row_of(array: Any, row: Any, column: Any, width: Any) -> Any:
-    """``array[row, column : column + width]``, without checks."""
-    return flat(array, row * array.shape[1] + column, width)
+from .intrinsics import product, row_of, where
 
 
 @word
@@ -43,6 +37,7 @@ def words(dtype: np.dtype) -> dict[str, Any]:
         "inf": F(np.inf),
         "empty": word(empty),
         "power": power,
+        "product": product,
         "row_of": row_of,
         "where": where,
         **ROUNDED,
