@@ -1,101 +1,108 @@
 """What Python calls of the compiled products, on arrays.
 
-They are called through ctypes, which lets other threads run meanwhile.
+The calls go through ctypes, which lets other threads run meanwhile.
 """
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from .numpy_kit import Array, Piece
 from .products import BLOCK, Products
 
-Piece = tuple[np.ndarray, int, int, int]
 CHUNK = 512
 """Columns of a gradient computed at once: a block of them fills half of the second cache."""
+LINE = 64
+"""Bytes of a cache line."""
 
 
-def function(address: int, numbers: int) -> Callable[..., None]:
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * numbers)(address)
+class Calls(NamedTuple):
+    """See `Kit`."""
+
+    pack: Callable[..., Array]
+    tall: Callable[..., None]
+    gradient: Callable[..., None]
 
 
-def at(array: np.ndarray, row: int, column: int) -> int:
-    """The address of an element."""
-    start: int = array.ctypes.data
-    return start + (row * array.shape[1] + column) * array.itemsize
-
-
-def calls(made: Products, dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
-    """`Kit.pack`, `Kit.tall`, `Kit.gradient`."""
-    size = dtype.itemsize
-    product_at, pack_at, gradient_at = made[:3]
-    run_product, run_pack = function(product_at, 12), function(pack_at, 6)
-    run_gradient = function(gradient_at, 22)
+def calls(made: Products, dtype: np.dtype) -> Calls:
+    run_product, run_pack, run_gradient = (
+        ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * numbers)(address)
+        for address, numbers in zip(made[:3], (12, 6, 22), strict=True)
+    )
     one = np.ones(1, dtype)
 
-    def space(numbers: int) -> np.ndarray:
-        """Uninitialised, from the start of a cache line: a wide load across two costs double."""
-        array = np.empty(numbers + 64 // size, dtype)
-        start = -(array.ctypes.data // size) % (64 // size)
-        return array[start : start + numbers]
-
-    def checked(array: np.ndarray) -> np.ndarray:
-        if array.dtype != dtype or not array.flags.c_contiguous or array.ndim != 2:
-            raise TypeError(
-                f"compiled code: expected a C-contiguous matrix of {dtype}, got {array.dtype} "
+    def part(array: Array, row: int, column: int, rows: int, columns: int) -> int:
+        """The address of a part of a matrix, which has to be there."""
+        fits = row >= 0 and column >= 0 and array.ndim == 2
+        fits = fits and row + rows <= array.shape[0] and column + columns <= array.shape[1]
+        if not (fits and array.flags.c_contiguous and array.dtype == dtype):
+            raise ValueError(
+                f"compiled code: expected a C-contiguous matrix of {dtype} that has rows {row} to "
+                f"{row + rows} and columns {column} to {column + columns}, got {array.dtype} "
                 f"{array.shape} with strides {array.strides}"
             )
-        return array
+        start: int = array.ctypes.data
+        return start + (row * array.shape[1] + column) * dtype.itemsize
 
-    def pack(b: np.ndarray, row: int, column: int, K: int, N: int, transposed: bool) -> np.ndarray:
+    def space(numbers: int) -> Array:
+        """Uninitialised, from the start of a cache line: a wide load across two costs double."""
+        array = np.empty(numbers + LINE // dtype.itemsize, dtype)
+        start = -array.ctypes.data % LINE // dtype.itemsize
+        return array[start : start + numbers]
+
+    def pack(b: Array, row: int, column: int, K: int, N: int, transposed: bool) -> Array:
         if b.flags.f_contiguous and not b.flags.c_contiguous:
             b, row, column, transposed = b.T, column, row, not transposed
-        b = checked(np.ascontiguousarray(b))
-        out = space(made.packed_size(K, N))
-        run_pack(at(b, row, column), b.shape[1], K, N, transposed, out.ctypes.data)
-        return out
+        b = np.ascontiguousarray(b)
+        start = part(b, row, column, *((N, K) if transposed else (K, N)))
+        packed = space(made.packed_size(K, N))
+        run_pack(start, b.shape[1], K, N, transposed, packed.ctypes.data)
+        return packed
 
     def tall(
-        tiles: int, a: np.ndarray, a_column: int, lo: int, hi: int, K: int, packed: np.ndarray,
-        c: np.ndarray, c_column: int, N: int, add: bool,
+        tiles: int, a: Array, a_column: int, lo: int, hi: int, K: int, packed: Array,
+        c: Array, c_column: int, N: int, add: bool,
     ) -> None:  # fmt: skip
-        left, target = at(checked(a), lo, a_column), at(checked(c), lo, c_column)
+        left, target = part(a, lo, a_column, hi - lo, K), part(c, lo, c_column, hi - lo, N)
         run_product(
             *(left, a.shape[1], 1, hi - lo, K, packed.ctypes.data),
             *(target, c.shape[1], N, add, 1, 0),
         )
 
-    def numbers(piece: Piece) -> tuple[int, int, int]:
-        array, row, column, width = piece
-        return at(checked(array), row, column), array.shape[1], width
-
-    def both(side: tuple[Piece, ...]) -> list[tuple[int, int, int]]:
-        return [numbers(piece) for piece in (*side, (side[0][0], 0, 0, 0))[:2]]
+    def pieces(side: tuple[Piece, ...], rows: int) -> list[tuple[int, int, int]]:
+        """Two of them as addresses, lengths of their rows and widths."""
+        found = [
+            (part(array, row, column, rows, width), array.shape[1], width)
+            for array, row, column, width in side
+        ]
+        return found if len(found) == 2 else [*found, (0, 0, 0)]
 
     def gradient(
         tiles: int, lefts: tuple[Piece, ...], rights: tuple[Piece, ...], rows: int,
-        out: np.ndarray, out_row: int, out_column: int, add: bool,
-        sums: np.ndarray | None = None, sums_of: int = 0,
+        out: Array, out_row: int, out_column: int, add: bool,
+        sums: Array | None = None, sums_of: int = 0,
     ) -> None:  # fmt: skip
-        l0, l1 = both(lefts)
-        (r0, r0_row, N0), (r1, r1_row, N1) = both(rights)
-        starts = [0, 0]
+        left0, left1 = pieces(lefts, rows)
+        (right0, row0, N0), (right1, row1, N1) = pieces(rights, rows)
+        M, N = left0[2] + left1[2], N0 + N1
+        target = part(out, out_row, out_column, M, N)
+        wanted = 0
         if sums is not None and sums_of:
-            starts[sums_of - 1] = sums.ctypes.data
-        left_sums, right_sums = starts
-        target = at(checked(out), out_row, out_column)
-        widest = min(N0 + N1, CHUNK) + 3 * made.half
-        scratch = space((widest + 2 * made.half) * BLOCK)
-        for first in range(0, N0 + N1, CHUNK):
-            lo, end = min(first, N0), min(first + CHUNK, N0)
-            lo1, end1 = max(first - N0, 0), max(min(first + CHUNK - N0, N1), 0)
+            wanted = part(sums.reshape(1, -1), 0, 0, 1, (M, N)[sums_of - 1])
+        scratch = space(BLOCK * (min(N, CHUNK) + 4 * made.half))
+        for first in range(0, N, CHUNK):
+            lo0, hi0 = min(first, N0), min(first + CHUNK, N0)
+            lo1, hi1 = max(first - N0, 0), max(first + CHUNK - N0, 0)
+            of_left = wanted if sums_of == 1 and first == 0 else 0
+            of_right = wanted + first * dtype.itemsize if sums_of == 2 and wanted else 0
             run_gradient(
-                *(product_at, pack_at, *l0, *l1),
-                *(r0 + size * lo, r0_row, end - lo, r1 + size * lo1, r1_row, end1 - lo1),
-                *(rows, target + size * first, out.shape[1], add),
-                *(0 if first else left_sums, right_sums and right_sums + size * first),
-                *(one.ctypes.data, scratch.ctypes.data),
+                *(*made[:2], *left0, *left1),
+                *(right0 + lo0 * dtype.itemsize, row0, hi0 - lo0),
+                *(right1 + lo1 * dtype.itemsize, row1, min(hi1, N1) - lo1),
+                *(rows, target + first * dtype.itemsize, out.shape[1], add),
+                *(of_left, of_right, one.ctypes.data, scratch.ctypes.data),
             )
 
-    return pack, tall, gradient
+    return Calls(pack, tall, gradient)

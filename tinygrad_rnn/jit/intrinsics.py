@@ -129,6 +129,47 @@ def view_word(dtype: Any) -> Any:
     return view
 
 
+def transpose_word(dtype: Any, lanes: int) -> Any:
+    """The word ``transpose(source, source_row, target, target_row)`` for a square of `lanes`.
+
+    Addresses and strides in bytes.  In step d = 1, 2, 4, ... rows i and i + d trade the entries
+    whose column says that they belong into the other one.
+    """
+    number = ir.FloatType() if dtype.itemsize == 4 else ir.DoubleType()
+    vector = ir.VectorType(number, lanes)
+
+    @intrinsic
+    def transpose(typing: Any, source: Any, source_row: Any, target: Any, target_row: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            source, source_row, target, target_row = args
+
+            def place(start: Any, i: int, row: Any) -> Any:
+                at = builder.add(start, builder.mul(row, INT(i)))
+                return builder.inttoptr(at, vector.as_pointer())
+
+            def trade(x: Any, z: Any, first: list[int]) -> Any:
+                mask = ir.VectorType(ir.IntType(32), lanes)(first)
+                return builder.shuffle_vector(x, z, mask)
+
+            rows = []
+            for i in range(lanes):
+                rows.append(builder.load(place(source, i, source_row)))
+                rows[-1].align = dtype.itemsize
+            for d in (1 << bit for bit in range(lanes.bit_length() - 1)):
+                upper = [lanes + j - d if j & d else j for j in range(lanes)]
+                lower = [lanes + j if j & d else j + d for j in range(lanes)]
+                for i in (i for i in range(lanes) if not i & d):
+                    x, z = rows[i], rows[i + d]
+                    rows[i], rows[i + d] = trade(x, z, upper), trade(x, z, lower)
+            for i, row in enumerate(rows):
+                builder.store(row, place(target, i, target_row)).align = dtype.itemsize
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 4), codegen
+
+    return transpose
+
+
 @intrinsic
 def where(typing: Any, condition: Any, x: Any, z: Any) -> Any:
     """x or z, both computed: a loop with it has no branch, so it vectorises."""

@@ -8,17 +8,19 @@ These functions take numbers alone, addresses among them: that is quick to compi
 calls one holds a pointer to it instead of a copy of its code.
 """
 
+# mypy: disallow-untyped-defs=False
+
 from typing import NamedTuple
 
 import numpy as np
 
 from .compiler import Decorators
-from .intrinsics import call, clear, copy, view_word
+from .intrinsics import call, clear, copy, transpose_word, view_word
 from .simd import Simd
 from .tile import VECTORS, panels_at_once, tile_word
 
-TALL = 96
-"""Rows computed at once with all panels, so that they stay in cache: a multiple of all heights."""
+TALL = 48
+"""Rows that a panel serves while they stay in cache; a multiple of all tiles' heights."""
 BLOCK = 256
 """Rows that a gradient sums at once."""
 
@@ -40,9 +42,9 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
     size, half = dtype.itemsize, simd.lanes(dtype)
     width, highest = half * VECTORS, simd.heights[-1]
     at_one, at_two = (panels_at_once(height) * width for height in (1, 2))
-    whole_tile = tile_word(dtype, simd, VECTORS)
-    half_tile = tile_word(dtype, simd._replace(heights=simd.heights[-1::-2][::-1]), 1)
-    view = view_word(dtype)
+    whole_tile = tile_word(dtype, simd.lanes(dtype), simd.heights, VECTORS)
+    half_tile = tile_word(dtype, simd.lanes(dtype), simd.half_heights, 1)
+    view, transpose = view_word(dtype), transpose_word(dtype, half)
     strip = min(highest, width)  # columns of L in one tile, and in one panel
 
     def product(a, a_row, a_k, rows, K, packed, c, c_row, N, add, steps, a_step):
@@ -55,10 +57,11 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
             rows, steps = rows * steps, 1
         n = N if N % width > half else N - N % width
         low = at_one if rows == 1 else at_two if rows == 2 else width
+        rows_at_once = TALL if rows > 2 * TALL else rows
         steps_at_once = max(1, TALL // max(1, rows))
         for first_step in range(0, steps, steps_at_once):
-            for first in range(0, rows, TALL):
-                last, j = min(rows, first + TALL), 0
+            for first in range(0, rows, max(1, rows_at_once)):
+                last, j = min(rows, first + rows_at_once), 0
                 while j < N:
                     for s in range(first_step, min(steps, first_step + steps_at_once)):
                         i = first
@@ -88,13 +91,19 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
             panel, stride = packed + size * j * K, width if j < n else half
             columns = min(stride, N - j)
             if transposed:
-                for some in range(0, K, 64):  # a block that stays in cache
-                    rows = min(64, K - some)
-                    for i in range(columns):
-                        source = view(b + size * ((j + i) * b_row + some), rows)
-                        target = view(panel + size * (some * stride + i), rows * stride)
-                        for k in range(rows):
-                            target[k * stride] = source[k]
+                squares = 0 if half > K else columns // half * half
+                for k in range(0, K if squares else 0, half):
+                    k = min(k, K - half)  # the last square may overlap the one before
+                    for i in range(0, squares, half):
+                        source = b + size * ((j + i) * b_row + k)
+                        transpose(
+                            source, size * b_row, panel + size * (k * stride + i), size * stride
+                        )
+                for i in range(squares, columns):
+                    source = view(b + size * (j + i) * b_row, K)
+                    target = view(panel + size * i, K * stride)
+                    for k in range(K):
+                        target[k * stride] = source[k]
             elif columns == width:
                 for k in range(K):
                     copy(panel + size * k * width, b + size * (k * b_row + j), size * width)
@@ -117,7 +126,7 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
         left = space
         space0 = left + size * BLOCK * width
         space1 = space0 + size * BLOCK * ((N0 + half - 1) // half * half)
-        for first in range(0, rows, BLOCK):
+        for first in range(0, max(rows, 1), BLOCK):
             some = min(BLOCK, rows - first)
             call(pack, (r0 + size * first * r0_row, r0_row, some, N0, 0, space0))
             call(pack, (r1 + size * first * r1_row, r1_row, some, N1, 0, space1))
@@ -139,9 +148,13 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
                         sums = left_sums + size * (before + i)
                         call(product, (one, 0, 0, 1, some, left, sums, 0, m, 1, 1, 0))
                     target = out + size * (before + i) * out_row
-                    call(product, (left, 1, stride, m, some, space0, target, out_row, N0, more, 1, 0))
+                    call(
+                        product, (left, 1, stride, m, some, space0, target, out_row, N0, more, 1, 0)
+                    )
                     target += size * N0
-                    call(product, (left, 1, stride, m, some, space1, target, out_row, N1, more, 1, 0))
+                    call(
+                        product, (left, 1, stride, m, some, space1, target, out_row, N1, more, 1, 0)
+                    )
 
     return Products(
         make.address(product, 12), make.address(pack, 6), make.address(gradient, 22), half
