@@ -34,11 +34,10 @@ Piece = tuple[Array, int, int, int]
 F = np.float32
 """The type of the numbers; literals are spelled ``F(0.5)``, because 0.5 alone would be double."""
 
-WORDS = (
-    "abs cos driver exp expm1 log log1p loop maximum minimum power product row_of sign sin sqrt "
-    "tanh where"
-)
-"""Those that are the same for every dtype; F, inf and empty are not."""
+__all__ = ["F", "abs", "cos", "driver", "empty", "exp", "expm1", "inf", "log", "log1p", "loop"]
+__all__ += ["maximum", "minimum", "power", "product", "row_of", "sign", "sin", "sqrt", "tanh"]
+__all__ += ["where"]
+"""The words."""
 
 
 def driver(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,7 +110,7 @@ def words(dtype: np.dtype) -> dict[str, Any]:
     """All words of the generated text for one dtype."""
     number = dtype.type
     return {
-        **{name: globals()[name] for name in WORDS.split()},
+        **{name: globals()[name] for name in __all__},
         "F": number,
         "inf": number(inf),
         "empty": lambda rows, width: np.full((rows, width), np.nan, number),
