@@ -36,7 +36,7 @@ def which(request):
 
 
 @pytest.fixture
-def python(monkeypatch):
+def python():
     """Runs a program in a process of its own; gives what it printed and its complaints."""
 
     def run(text, *, settings=None, **more):

@@ -95,6 +95,13 @@ def test_two_threads_may_call_at_once():
     assert len(done) == 400
 
 
+def test_tasks_of_tasks_are_done_too():
+    set_num_threads(1)
+    done = []
+    together([lambda: together([lambda: done.append(1)] * 3)] * 4)
+    assert len(done) == 12
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_makes_its_own_pool():
     done = []

@@ -129,12 +129,19 @@ def test_both_kits_have_the_same_words():
     assert public[0] == public[1]
 
 
-def test_numbers_stay_in_their_dtype(which):
-    """A literal of double precision would widen a whole loop."""
-    module = load("def half(x): return F(0.5) * x, empty(2, 3), inf", np.float32, which)
-    y, matrix, infinity = module.half(np.float32(3))
-    assert type(y) is np.float32
-    if which == "numpy":
-        assert matrix.dtype == np.float32
-        assert matrix.shape == (2, 3)
-    assert infinity == np.inf
+@pytest.mark.usefixtures("needs_numba")
+@pytest.mark.parametrize(
+    "expression",
+    ["F(0.5) * x", "x - (x != F(0))", "where(x <= 0, 0, x)", "maximum(x, 0)", "minimum(x, inf)"],
+)
+def test_numbers_of_single_precision_are_not_widened(expression):
+    """One wide number would make a whole loop wide."""
+    module = load(f"@driver\ndef f(x): return {expression}", np.float32)
+    module.f(np.float32(3))
+    (signature,) = module.f.nopython_signatures
+    assert str(signature.return_type) == "float32"
+
+
+def test_an_empty_matrix_has_the_dtype(which):
+    matrix = load("@driver\ndef f(): return empty(2, 3)", np.float32, which).f()
+    assert (matrix.dtype, matrix.shape) == (np.float32, (2, 3))

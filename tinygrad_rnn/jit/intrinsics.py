@@ -173,7 +173,8 @@ def transpose_word(dtype: Any, lanes: int) -> Any:
 @intrinsic
 def where(typing: Any, condition: Any, x: Any, z: Any) -> Any:
     """x or z, both computed: a loop with it has no branch, so it vectorises."""
-    kind = typing.unify_types(x, z)
+    floats = [kind for kind in (x, z) if isinstance(kind, types.Float)]
+    kind = typing.unify_types(*(floats or (x, z)))  # a plain 0 does not widen
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.select(*args)

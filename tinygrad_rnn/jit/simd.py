@@ -2,6 +2,7 @@
 
 import os
 import platform
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,7 @@ def simd() -> Simd:
     return KINDS[name]
 
 
+@cache
 def detected() -> str:
     from llvmlite import binding
 

@@ -21,10 +21,11 @@ BIT, INT = ir.IntType(1), ir.IntType(64)
 VECTORS = 2
 """Registers in the width of a panel."""
 BUSY = 8
-"""Accumulators that hide the latency of a multiply-add: a low tile takes several panels at once."""
+"""Sums in flight that hide how long one multiply-add takes."""
 
 
 def panels_at_once(height: int, vectors: int = VECTORS) -> int:
+    """A low tile takes several panels, to be busy; a half panel is the last, so it is alone."""
     return max(1, BUSY // (height * vectors)) if vectors == VECTORS else 1
 
 
@@ -70,7 +71,7 @@ class Tile:
 
     def __init__(self, module: Any, scalar: Any, lanes: int, height: int, vectors: int) -> None:
         self.module, self.lanes, self.width = module, lanes, vectors * lanes
-        self.scalar, self.vector = scalar, ir.VectorType(scalar, lanes)
+        self.vector = ir.VectorType(scalar, lanes)
         self.size = 4 if scalar == ir.FloatType() else 8
         kind = ir.FunctionType(ir.VoidType(), [INT] * 9 + [BIT])
         self.function = ir.Function(module, kind, f"tile{height}x{vectors}")
