@@ -8,6 +8,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from .kit import checked, digest, lock, why_absent, words
 from .progress import compilations
 
@@ -42,6 +44,15 @@ def load(source: str, dtype: Any, kit: str = "numba") -> ModuleType:
                 name, own = f"k_{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}", {}
             _loaded[key] = run(name, source, {**words(dtype, kit), **own})
         return _loaded[key]
+
+
+def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """The array, or a copy, as drivers take it: C-contiguous and writeable.
+
+    Every other kind of array would compile them once more.
+    """
+    array = np.ascontiguousarray(array, dtype)
+    return array if array.flags.writeable else array.copy()
 
 
 def in_use() -> bool:

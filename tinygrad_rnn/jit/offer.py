@@ -3,6 +3,7 @@
 The bounds below which NumPy does the work are measured by ``benchmarks/kernels.py``.
 """
 
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -10,9 +11,8 @@ import numpy as np
 
 from ..autograd import kernels
 from . import sums, threads
-from .calls import plain
 from .kit import kit
-from .load import fixed
+from .load import fixed, plain
 
 FLOATS = (np.float32, np.float64)
 ROWS = 128
@@ -63,7 +63,7 @@ def add_rows(whole: np.ndarray, ids: np.ndarray, g: np.ndarray) -> bool:
     """``whole[ids] += g``, repeated ids added up in their order; False where it did nothing."""
     if whole.ndim != 2 or whole.dtype not in FLOATS or g.dtype != whole.dtype:
         return False
-    fixed(sums, whole.dtype).scatter(whole, ids, plain(g.reshape(len(ids), -1)))
+    _sums(whole.dtype).scatter(whole, ids, plain(g.reshape(len(ids), -1)))
     return True
 
 
@@ -71,7 +71,12 @@ def squares(x: np.ndarray) -> float:
     """The sum of the squares of all elements, in float64."""
     if x.dtype not in FLOATS:
         return float(np.square(x, dtype=np.float64).sum())
-    return fixed(sums, x.dtype).squares(plain(x.reshape(1, -1)))
+    return _sums(x.dtype).squares(plain(x.reshape(1, -1)))
+
+
+@cache
+def _sums(dtype: np.dtype) -> Any:
+    return fixed(sums, dtype)
 
 
 def _shared(part: Any, n: int, work: float) -> None:
