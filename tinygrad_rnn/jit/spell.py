@@ -1,12 +1,17 @@
 """Texts of the calculus table, said in the words of a kit."""
 
 import ast
+import math
 
 
 def literal(value: float) -> str:
     """A number in the dtype of the loop: any other would make it wider."""
-    text = f"F({float(abs(value))!r})" if abs(value) != float("inf") else "inf"
-    return f"-{text}" if value < 0 else text
+    if isinstance(value, bool):
+        return repr(value)
+    if math.isnan(value):
+        return "(inf - inf)"
+    text = "inf" if math.isinf(value) else f"F({float(abs(value))!r})"
+    return text if math.copysign(1.0, value) > 0 else f"(-{text})"
 
 
 class _Speller(ast.NodeTransformer):

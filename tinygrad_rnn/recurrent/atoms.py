@@ -11,13 +11,16 @@ of the same kind, and whoever plans and prints atoms need not know which directi
 
 import ast
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, reduce
+from itertools import accumulate
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..autograd import elementwise
 from ..autograd.elementwise import Row, row
 
-ROWS: dict[str, Row] = elementwise.ROWS | {op.name: op for op in [
+MORE_ROWS: dict[str, Row] = {op.name: op for op in [
     row("copy",   "x",   "x",           "g"),     # to another place, or to more columns
     row("detach", "x",   "x",           "None"),
     row("sign",   "x",   "sign(x)",     "None"),
@@ -31,14 +34,14 @@ ROWS: dict[str, Row] = elementwise.ROWS | {op.name: op for op in [
     row("or_",    "x z", "x | z",       "None", "None"),
     row("invert", "x",   "x == 0",      "None"),
 ]}  # fmt: skip
-"""The calculus table, and what else a step may say: copies, comparisons."""
+"""What a step may say besides the calculus table: copies, comparisons."""
 
+ROWS: dict[str, Row] = elementwise.ROWS | MORE_ROWS
 CONDITIONS = {"lt", "le", "gt", "ge", "eq", "ne", "and_", "or_", "invert"}
-REDUCTIONS = {
-    "sum": "add",
-    "amax": "maximum",
-    "amin": "minimum",
-}  # over columns, and of two of them
+REDUCTIONS = {"sum": "add", "amax": "maximum", "amin": "minimum"}  # over columns, and of two
+OVER_TIME = ("x", "draw", "alive", "state", "dy")  # arrays with rows for every step
+NEUTRAL = {"mul": 1, "add": 0}
+ROW_NAMES = ROWS.keys() - elementwise.NUMPY.keys()  # rows that other rows mention by name
 OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow",
              ast.USub: "neg", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge",
              ast.Eq: "eq", ast.NotEq: "ne", ast.BitAnd: "and_"}  # fmt: skip
@@ -117,7 +120,7 @@ class Graph:
     def atom(
         self, op: str, args: tuple[Atom, ...] = (), width: int = 1, detail: Any = None
     ) -> Atom:
-        key = (op, args, width, detail, type(detail))
+        key = op, args, width, repr(detail) if op == "number" else detail  # 0.0 == -0.0
         if key not in self.atoms:
             self.atoms[key] = made = Atom(len(self.atoms), op, args, width, detail)
             made.note = self.note
@@ -126,56 +129,81 @@ class Graph:
     def leaf(self, array: str, column: int, width: int) -> Atom:
         return self.atom("leaf", width=width, detail=Leaf(array, column))
 
-    def number(self, value: float) -> Atom:
-        return self.atom("number", detail=value)
+    def number(self, value: Any) -> Atom:
+        truth = isinstance(value, bool | np.bool_)
+        return self.atom("number", detail=bool(value) if truth else float(value))
 
     def copy(self, atom: Atom, width: int = 0) -> Atom:
         """The same values at another place; with a `width`, a single column in so many."""
         return self.atom("copy", (atom,), width or atom.width)
 
+    def wide(self, atom: Atom, width: int) -> Atom:
+        """The atom itself, or a single column in so many."""
+        return atom if atom.width == width else self.copy(atom, width)
+
     def row(self, name: str, *args: Atom, **constants: float) -> Atom:
         """A row of the table on atoms, which are equally wide or single columns."""
+        row = ROWS[name]
+        scope = dict(zip(row.inputs, args, strict=True))
+        if not ROW_NAMES.isdisjoint(elementwise.words(row.forward)):  # silu is x * sigmoid(x)
+            numbers = {name: self.number(value) for name, value in constants.items()}
+            return self.expression(row.forward, scope | numbers)
         if all(a.is_number for a in args):
-            scope = dict(zip(ROWS[name].inputs, (a.detail for a in args), strict=True))
-            return self.number(eval(ROWS[name].forward, elementwise.NUMPY, scope | constants))
+            known = {name: atom.detail for name, atom in scope.items()} | constants
+            with np.errstate(all="ignore"):
+                return self.number(eval(row.forward, elementwise.NUMPY, known))
+        if name == "where" and args[0].is_number:
+            return args[1] if args[0].detail else args[2]
         if name in ("pow", "power"):
-            exponent = constants.get("n") if name == "power" else args[1].detail
-            if exponent in (1, 2, 3, 4) and (name == "power" or args[1].is_number):
-                made = args[0]
-                for _ in range(int(exponent) - 1):
-                    made = self.row("mul", made, args[0])
-                return made
-        neutral = {"mul": 1, "add": 0}.get(name)
-        for i in (0, 1):
-            if neutral is not None and args[i].is_number and args[i].detail == neutral:
-                return args[1 - i]
+            exponent = constants.get("n", args[-1].detail if args[-1].is_number else None)
+            if exponent in (1, 2, 3, 4):
+                return reduce(lambda y, x: self.row("mul", y, x), args[:1] * int(exponent))
+        if name in NEUTRAL:
+            for one, other in (args, args[::-1]):
+                if one.is_number and one.detail == NEUTRAL[name]:
+                    return other
         width = max(a.width for a in args)
         return self.atom(name, args, width, tuple(constants.items()) or None)
 
+    def beside(self, name: str, atoms: Sequence[Atom]) -> Atom:
+        """A reduction of atoms, column by column."""
+        return reduce(lambda one, other: self.row(REDUCTIONS[name], one, other), atoms)
+
     def reduce(self, name: str, atoms: Sequence[Atom]) -> Atom:
         """The sum, or another reduction, over the columns of all the atoms: one column."""
-        parts = [a if a.width == 1 else self.atom(name, (a,)) for a in atoms]
-        made = parts[0]
-        for part in parts[1:]:
-            made = self.row(REDUCTIONS[name], made, part)
-        return made
+        return self.beside(name, [a if a.width == 1 else self.atom(name, (a,)) for a in atoms])
+
+    def parts(self, product: Product) -> tuple[Atom, ...]:
+        """The atoms of a product, side by side."""
+        return self.product(product.terms, product.widths)
 
     def product(self, terms: Iterable[Term], widths: tuple[int, ...]) -> tuple[Atom, ...]:
         """The atoms of a sum of products.  Terms that need no recurrence come first: they are
         computed early, for many steps at once, and so must start the sum."""
+        terms = (Term(self.side(left), weight) for left, weight in terms)
         ordered = tuple(sorted(terms, key=lambda term: not is_early(term)))
         key = ordered, widths
         made = self.products.setdefault(key, Product(len(self.products), *key))
-        at = [sum(widths[:i]) for i in range(len(widths))]
-        return tuple(
-            self.atom("product", (), width, (made, column))
-            for width, column in zip(widths, at, strict=True)
-        )
+        columns = accumulate(widths[:-1], initial=0)
+        return tuple(self.atom("product", (), width, (made, column))
+                     for width, column in zip(widths, columns, strict=False))  # fmt: skip
+
+    def side(self, atoms: Iterable[Atom]) -> tuple[Atom, ...]:
+        """Atoms as a side of a product: they stand in one array over time, or all are computed."""
+        atoms = tuple(map(self.over_time, atoms))
+        if all(a.op == "leaf" for a in atoms) and all(map(side_by_side, atoms, atoms[1:])):
+            return atoms
+        return tuple(self.copy(a) if a.op == "leaf" else a for a in atoms)
+
+    def over_time(self, atom: Atom) -> Atom:
+        """An atom that is computed, or lies in an array over time: what does not is copied."""
+        given = atom.op == "leaf" and not atom.detail.array.startswith(OVER_TIME)
+        return self.copy(atom) if given or atom.is_number else atom
 
     def expression(self, text: str, scope: dict[str, Atom]) -> Atom:
         """What a text of the calculus table says, on atoms."""
 
-        def value(node: Any) -> Atom:
+        def value(node: Any) -> Atom:  # what a row may say, and no more
             match node:
                 case ast.Name():
                     return scope[node.id]
@@ -203,6 +231,13 @@ def parsed(text: str) -> ast.expr:
 def is_early(term: Term) -> bool:
     """Whether a product is known before the loop begins: its left side is given for all steps."""
     return all(a.op == "leaf" and is_given(a.detail.array) for a in term.left)
+
+
+def side_by_side(a: Atom, b: Atom) -> bool:
+    """Whether b can follow a in the left side of a product."""
+    if a.op != "leaf" or b.op != "leaf":
+        return a.op != "leaf" and b.op != "leaf"
+    return a.detail.array == b.detail.array and b.detail.column == a.detail.column + a.width
 
 
 def is_given(array: str) -> bool:

@@ -36,7 +36,7 @@ def differentiate(
     ``wanted(array)`` says whether somebody wants the gradient of a leaf's array ("x", "state0",
     "vector3"), or of a weight ("weight3").
     """
-    seeds = [(atom, g) for atom, g in seeds]
+    seeds = [*seeds]
     useful = _useful(reach(atom for atom, _ in seeds), wanted)
     slots: dict[Atom, Atom] = {}
     found = Gradients({}, [])
@@ -55,7 +55,7 @@ def differentiate(
     for y in sorted(useful, key=lambda atom: -atom.id):
         graph.note = f"d {y.note or y.op}"
         if y.op == "product":
-            _through_product(graph, y, slots, give, found.tall, wanted)
+            _through_product(graph, y, useful, slots, give, found.tall, wanted)
             continue
         g = slots.get(y)
         if g is None:
@@ -66,7 +66,8 @@ def differentiate(
             give(y.args[0], graph.copy(g, y.args[0].width))
         elif y.op in ("amax", "amin"):
             (x,) = y.args
-            among = graph.row("eq", x, y)  # equal largest ones share the gradient evenly
+            # Equal largest ones share the gradient evenly; NaN is the largest and the smallest.
+            among = graph.row("or_", graph.row("eq", x, y), graph.row("ne", x, x))
             ones = graph.row("where", among, graph.number(1.0), graph.number(0.0))
             share = graph.row("div", g, graph.reduce("sum", [ones]))
             give(x, graph.row("where", among, graph.copy(share, x.width), graph.number(0.0)))
@@ -84,18 +85,20 @@ def differentiate(
 def _through_product(
     graph: Graph,
     y: Atom,
+    useful: set[Atom],
     slots: dict[Atom, Atom],
     give: Callable[[Atom, Atom], None],
     tall: list[Tall],
     wanted: Callable[[str], bool],
 ) -> None:
-    product, column = y.detail
-    if column:  # the first part is the oldest: all parts are ready when it comes
-        return
-    parts = graph.product(product.terms, product.widths)
+    product, _ = y.detail
+    parts = graph.parts(product)
+    if y is not next(part for part in parts if part in useful):
+        return  # the oldest part comes last: all are ready then
     if not any(part in slots for part in parts):
         return
-    dz = tuple(slots.get(part) or graph.copy(graph.number(0.0), part.width) for part in parts)
+    zero = graph.number(0.0)
+    dz = graph.side(slots.get(part) or graph.copy(zero, part.width) for part in parts)
     for left, weight in product.terms:
         early = is_early(Term(left, weight))
         if wanted(f"weight{weight.leaf}") or (early and wanted(left[0].detail.array)):

@@ -16,7 +16,7 @@ from ..autograd.functions import cat
 from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
 from .scan import Reading, reading_of, scan_step
-from .trace import CannotCompile
+from .program import CannotCompile
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from .atoms import ROWS, Atom, Graph, is_given, parsed, reach
 from .differentiate import Gradients, Tall, differentiate
-from .lower import Lowering, flat
-from .trace import Step
+from .lower import Lowering
+from .program import Step, flat, with_ends
 
 CHEAP = 13
 """What may be computed again instead of saved: about one tanh and a few plain operations."""
+NEVER = 10**6
 COSTS = {"Div": 3, "Pow": 20, "tanh": 10, "exp": 10, "expm1": 12, "log": 12, "log1p": 12, "sqrt": 4,
          "sin": 15, "cos": 15}  # fmt: skip
 
@@ -67,7 +68,7 @@ class Plan:
 
     def __init__(self, step: Step, wanted: frozenset[str], lengths: bool = False) -> None:
         self.graph = graph = Graph()
-        lowered = Lowering(step, graph)
+        lowered = Lowering(with_ends(step) if lengths else step, graph)
         self.leaves = step.leaves()
         self.arrays: dict[str, Array] = {}
         self.homes: dict[Atom, Place] = {}  # what lies in an array anyway
@@ -77,14 +78,10 @@ class Plan:
         self.forward: list[tuple[Atom, Place]] = []
         self.backward: list[tuple[Atom, Place]] = []
         self.wanted = wanted
-        self.state_widths = [lowered.width(v) for v in flat(step.state)]
-        self.input_width = lowered.width(step.x)
-
-        output, news = lowered.parts[step.output], lowered.atoms(step.new_state)
-        if lengths:
-            output, news = self._ended(output, news, lowered.atoms(step.state))
-        seeds = self._keep_states(news)
-        seeds += self._keep_output(output)
+        self.state_widths = [lowered.columns.width(v) for v in flat(step.state)]
+        self.input_width = lowered.columns.width(step.x)
+        seeds = self._keep_states(lowered.states)
+        seeds += self._keep_output(lowered.output)
         size = len(graph.atoms)
         self.tall: list[Tall] = []
         if wanted:
@@ -108,24 +105,13 @@ class Plan:
 
     # ------------------------------------------------------------------------------- what goes on
 
-    def _ended(
-        self, output: Sequence[Atom], news: list[tuple[Atom, ...]], olds: list[tuple[Atom, ...]]
-    ) -> tuple[tuple[Atom, ...], list[tuple[Atom, ...]]]:
-        """Outputs 0 and states that stay, for sequences that have ended."""
-        row, zero = self.graph.row, self.graph.number(0.0)
-        alive = row("ne", self.graph.leaf("alive", 0, 1), zero)
-        output = tuple(row("where", alive, atom, zero) for atom in output)
-        news = [tuple(row("where", alive, a, b) for a, b in zip(new, old, strict=True))
-                for new, old in zip(news, olds, strict=True)]  # fmt: skip
-        return output, news
-
     def _keep_states(self, news: list[tuple[Atom, ...]]) -> list[tuple[Atom, Atom]]:
         """Gives every new state its array; returns (atom, gradient from the next step) pairs."""
         seeds = []
         for i, atoms in enumerate(news):
             column, array = 0, f"state{i}"
             self.arrays[array] = Array("states", self.state_widths[i])
-            for atom in self._full(atoms, self.state_widths[i]):
+            for atom in atoms:
                 if atom in self.homes or atom.op in ("leaf", "product"):
                     atom = self.graph.copy(atom)
                 while atom in self.homes:
@@ -157,13 +143,9 @@ class Plan:
         self.homes[atom] = place
         self.forward.append((atom, place))
 
-    def _full(self, atoms: Sequence[Atom], width: int) -> list[Atom]:
-        """The atoms of a value; numbers spread over the columns that they stand for."""
-        return [self._own(atom, width) if atom.is_number else atom for atom in atoms]
-
-    def _own(self, atom: Atom, width: int = 0) -> Atom:
+    def _own(self, atom: Atom) -> Atom:
         """An atom that the loop computes: a copy of what it is given."""
-        return self.graph.copy(atom, width) if atom.op in ("leaf", "number") else atom
+        return self.graph.copy(atom) if atom.op == "leaf" else atom
 
     # ------------------------------------------------------------------------------- left sides
 
@@ -217,14 +199,7 @@ class Plan:
                 self.backward.append((g, Place(f"d{array}", "now", column)))
             else:
                 self._collect(atom, g)
-        # A state that nothing passes a gradient through still needs one: zero.
-        written = {atom.detail for atom in found.leaves}
-        for atom in list(self.graph.atoms.values()):
-            if atom.op == "leaf" and atom.detail.array in self.arrays:
-                if atom.detail not in written and atom.detail.array.startswith("state"):
-                    place = Place(f"d{atom.detail.array}", "leaving", atom.detail.column)
-                    zero = self.graph.copy(self.graph.number(0.0), atom.width)
-                    self.backward.append((zero, place))
+        self._keep_zeros(found)
         for i, width in enumerate(self.state_widths):
             self.arrays[f"dstate{i}"] = Array("halves", width)
         for output, _ in list(self.backward):
@@ -233,6 +208,16 @@ class Plan:
                     for term in atom.detail[0].terms:
                         if term.left not in self.lefts:
                             self._place_left(term.left, "dz", self.backward)
+
+    def _keep_zeros(self, found: Gradients) -> None:
+        """Gradients of columns that none reaches, in arrays that the loop writes."""
+        rows = {f"state{i}": "leaving" for i in range(len(self.state_widths))}
+        rows |= dict.fromkeys(self.in_loop, "now")
+        for atom in list(self.graph.atoms.values()):
+            if atom.op == "leaf" and atom not in found.leaves and atom.detail.array in rows:
+                array, column = atom.detail
+                zero = self.graph.copy(self.graph.number(0.0), atom.width)
+                self.backward.append((zero, Place(f"d{array}", rows[array], column)))
 
     def _collect(self, atom: Atom, g: Atom) -> None:
         """The gradient of a closed-over vector: the columns of a product's gradient, if it is one;
@@ -256,8 +241,11 @@ class Plan:
         mentioned = {a for later in atoms if later.id >= size for a in later.needs() if a.id < size}
         mentioned |= {atom for atom, _ in self.backward if atom.id < size}
         width = 0
-        for atom in sorted(mentioned, key=lambda atom: atom.id):
-            if self._cost(atom) > CHEAP:
+        costs: dict[Atom, int] = {}
+        for atom in sorted(reach(mentioned), key=lambda atom: atom.id):
+            costs[atom] = self._cost(atom, costs)
+            if atom in mentioned and costs[atom] > CHEAP:
+                costs[atom] = 0
                 own = self.graph.copy(atom) if atom.op == "product" else atom
                 self.homes[atom] = place = Place("saved", "now", width)
                 self.forward.append((own, place))
@@ -265,13 +253,13 @@ class Plan:
         if width:
             self.arrays["saved"] = Array("steps", width)
 
-    def _cost(self, atom: Atom) -> int:
+    def _cost(self, atom: Atom, known: dict[Atom, int]) -> int:
         """What it takes to have an atom on the way back."""
         if atom in self.homes or atom.op in ("leaf", "number"):
             return 0
         if atom.op not in ROWS:  # a product or a reduction
-            return 10**6
-        return min(cost_of(ROWS[atom.op].forward) + sum(map(self._cost, atom.args)), 10**6)
+            return NEVER
+        return min(cost_of(ROWS[atom.op].forward) + sum(known[a] for a in atom.args), NEVER)
 
 
 def _place_of_leaf(atom: Atom) -> Place:

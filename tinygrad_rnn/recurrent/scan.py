@@ -13,10 +13,11 @@ from .. import jit
 from ..autograd.creation import rng_of
 from ..autograd.recording import mode
 from ..autograd.tensor import Tensor, grad
-from .lower import flat
 from .plan import Plan
+from .program import CannotCompile, Step, flat
 from .run import Loop, Pass
-from .trace import CannotCompile, Same, Step, trace
+from .sameness import Same
+from .trace import trace
 from .unroll import State, alive_until, begun, map_state, unroll, without_padding
 from .write import Writer
 

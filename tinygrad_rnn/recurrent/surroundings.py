@@ -5,6 +5,7 @@ counter, a list of past states) cannot be compiled at all.
 """
 
 import sys
+from collections.abc import Iterator
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -31,6 +32,7 @@ class Surroundings:
 
     def __init__(self, cell: Any) -> None:
         self.complete = True
+        self.iterator = ""  # the name of one, from which a step may take
         self.arrays: set[int] = set()
         self._wholes: list[tuple[str, Any, Any]] = []  # (name, container, copy of it)
         self._names: list[tuple[dict[str, Any], str, Any]] = []  # (globals, name, value)
@@ -88,6 +90,8 @@ class Surroundings:
             self._look_at_object(thing)
         elif not callable(thing):
             self.complete = False
+        if isinstance(thing, Iterator) and not self.iterator:
+            self.iterator = name
 
     def _add(self, name: str, things: Any) -> None:
         self._todo += [(name, thing) for thing in things]

@@ -1,0 +1,125 @@
+"""Ops that a step says in terms of simpler ones, so that the rooms below need not know them.
+
+Each function here runs on tensors that are being traced: its lines stand in the program in place of
+the op.  What remains is little: rows of the calculus table, sums and extrema, moves of columns, and
+products with closed-over matrices.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import primitives as P
+from ..autograd.functions import as_tensor, stack, where
+from ..autograd.recording import mode
+from ..autograd.primitives import dims_of
+from ..autograd.tensor import Tensor
+from .program import CannotCompile
+
+
+def softmax(a: Tensor, dim: int) -> Tensor:
+    # The largest is taken out first; whatever is taken out, the gradient is the same.
+    powers = (a - a.amax(dim, True).detach()).exp()
+    return powers / powers.sum(dim, True)
+
+
+def log_softmax(a: Tensor, dim: int) -> Tensor:
+    a = a - a.amax(dim, True).detach()
+    return a - a.exp().sum(dim, True).log()
+
+
+def logsumexp(a: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    largest = a.amax(dim, True).detach()
+    largest = where(largest.abs() < np.inf, largest, 0.0)
+    y = (a - largest).exp().sum(dim, True).log() + largest
+    return y if keepdim else y.squeeze(dims_of(dim, a.ndim))
+
+
+def cumsum(a: Tensor, dim: int) -> Tensor:
+    """A product with a triangle of ones."""
+    ones = Tensor.ungraded(np.tri, a.shape[dim], dtype=a.dtype)
+    return (a.transpose(dim, -1) @ ones.T).transpose(dim, -1)
+
+
+def prod(a: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    if dim is None:
+        raise CannotCompile(f"prod over all of {a.shape}: it mixes the samples of a batch")
+    first, *others = a.unbind(dim)
+    for other in others:
+        first = first * other
+    return first.unsqueeze(dim) if keepdim else first
+
+
+def first_extremum(a: Tensor, dim: int, keepdim: bool, sign: int) -> Tensor:
+    """The values of `max` (sign 1) or `min` (-1) over a dim: the first of equals has the gradient.
+
+    NaN is the largest and the smallest.
+    """
+    most, *others = a.unbind(dim)
+    for other in others:
+        beyond = other > most if sign > 0 else other < most
+        most = where(beyond | (other != other), other, most)
+    return most.unsqueeze(dim) if keepdim else most
+
+
+def any_(a: Tensor, axis: Any, keepdims: bool) -> Tensor:
+    return (a != 0).to(_floats()).amax(axis, keepdims) != 0
+
+
+def all_(a: Tensor, axis: Any, keepdims: bool) -> Tensor:
+    return (a != 0).to(_floats()).amin(axis, keepdims) != 0
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return Tensor.apply(P.linear, x, weight) + bias
+
+
+def matmul(a: Any, b: Any, is_known: Callable[[Any], bool]) -> Tensor:
+    """Products that are none with a closed-over matrix on the right."""
+    a, b = as_tensor(a), as_tensor(b)
+    if b.ndim == 1:
+        return (a * b).sum(-1)
+    if a.ndim == 1:
+        return (a[:, None] * b).sum(-2)
+    if a.ndim == 2 and is_known(a):  # W @ h[..., None], or W @ h.T
+        return (b.mT @ a.mT).mT
+    if b.ndim == 3 and is_known(b) and not (a.ndim == 3 and len(a) == _samples()):
+        return _one_by_one(a, b)  # a matrix for each head
+    return (a[..., :, :, None] * b[..., None, :, :]).sum(-2)
+
+
+def _one_by_one(a: Tensor, b: Tensor) -> Tensor:
+    if a.ndim == 2:
+        lefts = (a,) * len(b)
+    else:
+        lefts = a.unbind(-3) if a.shape[-3] == len(b) else (a[..., 0, :, :],) * len(b)
+    return stack([left @ b[i] for i, left in enumerate(lefts)], -3)
+
+
+SAID: dict[Callable[..., Any], Callable[..., Tensor]] = {
+    P.softmax: softmax, P.log_softmax: log_softmax, P.logsumexp: logsumexp, P.cumsum: cumsum,
+    P.prod: prod, np.any: any_, np.all: all_,
+}  # fmt: skip
+
+
+def in_other_words(op: Callable[..., Any], inputs: Any, is_known: Callable[[Any], bool]) -> Any:
+    """The function that says an op in terms of simpler ones; None for one that is simple.
+
+    ``is_known(v)`` tells closed-over tensors from what changes over time.
+    """
+    if op is P.linear and len(inputs) == 3:
+        return linear
+    if op is P.matmul and not (is_known(inputs[1]) and inputs[1].ndim == 2):
+        return lambda a, b: matmul(a, b, is_known)
+    return SAID.get(op)
+
+
+def _floats() -> Any:
+    """The dtype of the step that is being traced."""
+    return mode.tracer.step.x.dtype
+
+
+def _samples() -> int:
+    """The batch size of the step that is being traced."""
+    return mode.tracer.step.x.shape[0]
