@@ -1,13 +1,17 @@
-"""Compiled loops: text to machine code, packed products, threads.  Numba is imported on first use."""
+"""Compiled loops: source text to machine code, products on packed weights, threads.
+
+Nothing here imports Numba before something is to be compiled.
+"""
 
 from .kit import Kit, kit, why_absent
-from .load import in_use, load
+from .load import fixed, in_use, load
 from .progress import compilations
 from .threads import get_num_threads, set_num_threads, together
 
 __all__ = [
     "Kit",
     "compilations",
+    "fixed",
     "get_num_threads",
     "in_use",
     "kit",

@@ -1,73 +1,108 @@
-"""What Python calls of the compiled products: arrays brought into the one form that they take.
+"""What Python calls of the compiled products, on arrays.
 
-Compiled code is made anew for every kind of argument, so there had better be one kind.
+The calls go through ctypes, which lets other threads run meanwhile.
 """
 
+import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-Piece = tuple[np.ndarray, int, int, int]
+from .numpy_kit import Array, Piece
+from .products import BLOCK, Products
+
+CHUNK = 512
+"""Columns of a gradient computed at once: a block of them fills half of the second cache."""
+LINE = 64
+"""Bytes of a cache line."""
 
 
-class _Open:
-    """Presents a read-only array as a writable one: a kind of its own would compile once more."""
+class Calls(NamedTuple):
+    """See `Kit`."""
 
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-        self.__array_interface__ = {
-            **array.__array_interface__,
-            "data": (array.__array_interface__["data"][0], False),
-        }
+    pack: Callable[..., Array]
+    tall: Callable[..., None]
+    gradient: Callable[..., None]
 
 
-def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
-    """The array, or a copy, as compiled code wants it: C-contiguous, not marked as read-only.
+def calls(made: Products, dtype: np.dtype) -> Calls:
+    run_product, run_pack, run_gradient = (
+        ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * numbers)(address)
+        for address, numbers in zip(made[:3], (12, 6, 22), strict=True)
+    )
+    one = np.ones(1, dtype)
 
-    It is for arrays that are only read.
-    """
-    array = np.ascontiguousarray(array, dtype)
-    return array if array.flags.writeable else np.asarray(_Open(array))
+    def part(array: Array, row: int, column: int, rows: int, columns: int) -> int:
+        """The address of a part of a matrix, which has to be there."""
+        fits = row >= 0 and column >= 0 and array.ndim == 2
+        fits = fits and row + rows <= array.shape[0] and column + columns <= array.shape[1]
+        if not (fits and array.flags.c_contiguous and array.dtype == dtype):
+            raise ValueError(
+                f"compiled code: expected a C-contiguous matrix of {dtype} that has rows {row} to "
+                f"{row + rows} and columns {column} to {column + columns}, got {array.dtype} "
+                f"{array.shape} with strides {array.strides}"
+            )
+        start: int = array.ctypes.data
+        return start + (row * array.shape[1] + column) * dtype.itemsize
 
+    def space(numbers: int) -> Array:
+        """Uninitialised, from the start of a cache line: a wide load across two costs double."""
+        array = np.empty(numbers + LINE // dtype.itemsize, dtype)
+        start = -array.ctypes.data % LINE // dtype.itemsize
+        return array[start : start + numbers]
 
-def aligned(size: int, dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array that begins on a cache line: wide loads cost double across two."""
-    spare = 64 // dtype.itemsize
-    space = np.empty(size + spare, dtype)
-    start = -(space.ctypes.data // dtype.itemsize) % spare
-    return space[start : start + size]
-
-
-def packer(compiled: Callable[..., None], size: Callable[[int, int], int], dtype: np.dtype) -> Any:
-    def pack(
-        b: np.ndarray, row: int, column: int, K: int, N: int, transposed: bool
-    ) -> np.ndarray:
-        if not b.flags.c_contiguous and b.flags.f_contiguous:
+    def pack(b: Array, row: int, column: int, K: int, N: int, transposed: bool) -> Array:
+        if b.flags.f_contiguous and not b.flags.c_contiguous:
             b, row, column, transposed = b.T, column, row, not transposed
-        out = aligned(size(K, N), dtype)
-        compiled(plain(b, dtype), row, column, K, N, transposed, out)
-        return out
+        b = np.ascontiguousarray(b)
+        start = part(b, row, column, *((N, K) if transposed else (K, N)))
+        packed = space(made.packed_size(K, N))
+        run_pack(start, b.shape[1], K, N, transposed, packed.ctypes.data)
+        return packed
 
-    return pack
+    def tall(
+        tiles: int, a: Array, a_column: int, lo: int, hi: int, K: int, packed: Array,
+        c: Array, c_column: int, N: int, add: bool,
+    ) -> None:  # fmt: skip
+        left, target = part(a, lo, a_column, hi - lo, K), part(c, lo, c_column, hi - lo, N)
+        run_product(
+            *(left, a.shape[1], 1, hi - lo, K, packed.ctypes.data),
+            *(target, c.shape[1], N, add, 1, 0),
+        )
 
-
-def gradients(compiled: Callable[..., None], dtype: np.dtype) -> Any:
-    none = np.zeros(1, dtype)
+    def pieces(side: tuple[Piece, ...], rows: int) -> list[tuple[int, int, int]]:
+        """Two of them as addresses, lengths of their rows and widths."""
+        found = [
+            (part(array, row, column, rows, width), array.shape[1], width)
+            for array, row, column, width in side
+        ]
+        return found if len(found) == 2 else [*found, (0, 0, 0)]
 
     def gradient(
         tiles: int, lefts: tuple[Piece, ...], rights: tuple[Piece, ...], rows: int,
-        out: np.ndarray, out_row: int, out_column: int, add: bool,
-        sums: np.ndarray | None = None, sums_of: int = 0,
+        out: Array, out_row: int, out_column: int, add: bool,
+        sums: Array | None = None, sums_of: int = 0,
     ) -> None:  # fmt: skip
-        wanted = none if sums is None else sums.reshape(-1)
-        both = (pieces(lefts, dtype), pieces(rights, dtype))
-        compiled(tiles, *both, rows, out, out_row, out_column, add, wanted, sums_of)
+        left0, left1 = pieces(lefts, rows)
+        (right0, row0, N0), (right1, row1, N1) = pieces(rights, rows)
+        M, N = left0[2] + left1[2], N0 + N1
+        target = part(out, out_row, out_column, M, N)
+        wanted = 0
+        if sums is not None and sums_of:
+            wanted = part(sums.reshape(1, -1), 0, 0, 1, (M, N)[sums_of - 1])
+        scratch = space(BLOCK * (min(N, CHUNK) + 4 * made.half))
+        for first in range(0, N, CHUNK):
+            lo0, hi0 = min(first, N0), min(first + CHUNK, N0)
+            lo1, hi1 = max(first - N0, 0), max(first + CHUNK - N0, 0)
+            of_left = wanted if sums_of == 1 and first == 0 else 0
+            of_right = wanted + first * dtype.itemsize if sums_of == 2 and wanted else 0
+            run_gradient(
+                *(*made[:2], *left0, *left1),
+                *(right0 + lo0 * dtype.itemsize, row0, hi0 - lo0),
+                *(right1 + lo1 * dtype.itemsize, row1, min(hi1, N1) - lo1),
+                *(rows, target + first * dtype.itemsize, out.shape[1], add),
+                *(of_left, of_right, one.ctypes.data, scratch.ctypes.data),
+            )
 
-    return gradient
-
-
-def pieces(side: tuple[Piece, ...], dtype: np.dtype) -> tuple[Piece, Piece]:
-    """One or two pieces as two; the second may have no width."""
-    first, second = (*side, (side[0][0], 0, 0, 0))[:2]
-    return (plain(first[0], dtype), *first[1:]), (plain(second[0], dtype), *second[1:])
+    return Calls(pack, tall, gradient)

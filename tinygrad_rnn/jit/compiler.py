@@ -23,7 +23,7 @@ EXACT = {"contract"}
 
 
 class NoAlias(CompilerBase):
-    """Tells LLVM that array arguments never overlap: loops over many arrays stay scalar otherwise."""
+    """Tells LLVM that arrays never overlap: loops over many of them stay scalar otherwise."""
 
     def define_pipelines(self) -> list[Any]:
         self.state.flags.noalias = True

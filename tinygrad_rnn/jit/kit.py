@@ -1,20 +1,23 @@
-"""A kit: everything that compiled code for one dtype is made of."""
+"""A kit: what compiled code for one dtype is made of, and what Python calls around it."""
 
 import hashlib
 import sys
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import calls, numpy_kit
+from . import numpy_kit
+
+lock = RLock()
+"""Held while something is made that is made once."""
 
 
 class Kit(NamedTuple):
-    """The words of the generated text, and what Python calls around it.
+    """The words of the generated text (see `numpy_kit`), and three functions for Python.
 
     ``tiles``     the address that `product`, `tall` and `gradient` want first
     ``pack(b, row, column, K, N, transposed)``
@@ -24,10 +27,13 @@ class Kit(NamedTuple):
         rows lo to hi of one big product:
         ``c[lo:hi, c_column : c_column + N] (+)= a[lo:hi, a_column : a_column + K] @ W``
     ``gradient(tiles, lefts, rights, rows, out, out_row, out_column, add, sums=None, sums_of=0)``
-        ``out[out_row:, out_column:] (+)= L.T @ R``, summed over `rows` rows.  Each side is one or
-        two pieces ``(array, first row, column, width)`` standing side by side; `sums` gets the
-        column sums of L (``sums_of=1``) or R (``sums_of=2``) added.  An entry of the result does
-        not depend on which part of L or R it is computed with, not by a bit.
+        ``out[out_row:, out_column:] (+)= L.T @ R``, summed over `rows` rows.  Each side is one
+        piece or two ``(array, first row, first column, columns)``, which stand side by side;
+        `sums` gets the column sums of L (``sums_of=1``) or R (``sums_of=2``) added.
+
+    Arrays are C-contiguous matrices of the dtype (`pack` takes any matrix); `sums` is contiguous.
+    An entry of a result does not depend on which rows and columns it is computed with, not by a
+    bit: parts of a product can be given to threads.
     """
 
     words: dict[str, Any]
@@ -36,77 +42,75 @@ class Kit(NamedTuple):
     tall: Callable[..., None]
     gradient: Callable[..., None]
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.words[name]
-        except KeyError:
-            raise AttributeError(f"no word of a kit: {name}; known: {sorted(self.words)}") from None
-
 
 def kit(dtype: Any, which: str = "numba") -> Kit:
-    """The kit of a dtype (float32 or float64), compiled (``"numba"``) or plain (``"numpy"``).
+    """The kit of float32 or float64, compiled (``"numba"``) or plain (``"numpy"``).
 
-    Raises: RuntimeError for the compiled kit where Numba is absent (`why_absent` says why).
+    Raises: RuntimeError for the compiled kit where Numba is absent (`why_absent`).
     """
+    dtype = checked(dtype, which)
+    if which == "numpy":
+        words = numpy_kit.words(dtype)
+        return Kit(words, 0, numpy_kit.pack, numpy_kit.tall, numpy_kit.gradient)
+    from .simd import simd
+
+    with lock:
+        return compiled_kit(dtype, simd())
+
+
+def words(dtype: np.dtype, which: str) -> dict[str, Any]:
+    """The words alone: what needs no product need not wait for its compilation."""
+    if which == "numpy":
+        return numpy_kit.words(dtype)
+    from .words import words
+
+    return words(dtype)
+
+
+def checked(dtype: Any, which: str) -> np.dtype:
+    """The dtype, if there is such a kit."""
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise TypeError(f"kit: expected float32 or float64, got {dtype}; convert the arrays")
-    if which == "numpy":
-        return plain_kit(dtype)
-    if which != "numba":
+    if which not in ("numba", "numpy"):
         raise ValueError(f'kit: expected "numba" or "numpy", got {which!r}')
-    if reason := why_absent():
+    if which == "numba" and (reason := why_absent()):
         raise RuntimeError(f'compiled code needs Numba, but {reason}; kit="numpy" works without')
-    from .simd import simd
-
-    return compiled_kit(dtype, simd())
-
-
-@cache
-def plain_kit(dtype: np.dtype) -> Kit:
-    words = numpy_kit.words(dtype)
-    return Kit(words, 0, numpy_kit.pack, numpy_kit.tall, numpy_kit.gradient)
+    return dtype
 
 
 @cache
 def compiled_kit(dtype: np.dtype, simd: Any) -> Kit:
+    from .calls import calls
     from .compiler import Decorators
     from .products import products
     from .words import words
 
-    made = products(dtype, simd, Decorators(digest("products", dtype.name, repr(simd))))
-    return Kit(
-        {**words(dtype), "product": made.product},
-        made.tiles,
-        calls.packer(made.pack, made.packed_size, dtype),
-        made.tall,
-        calls.gradients(made.gradient, dtype),
-    )
+    made = products(dtype, simd, Decorators(digest(dtype.name, repr(simd))))
+    return Kit(words(dtype), made.product, *calls(made, dtype))
 
 
 @cache
 def why_absent() -> str | None:
-    """Why nothing can be compiled here, as the end of a sentence; None where it can."""
+    """Why nothing can be compiled here, as part of a sentence; None where it can."""
     try:
         import numba
-    except Exception as error:
+    except Exception as error:  # broken installations raise all kinds
         return f"numba cannot be imported: {error}"
     return "NUMBA_DISABLE_JIT is set" if numba.config.DISABLE_JIT else None
 
 
 def digest(*parts: str) -> str:
-    """Stands for a text and everything that its compiled form depends on."""
-    whole = hashlib.sha256(repr((*parts, surroundings())).encode())
-    return whole.hexdigest()[:16]
+    """Stands for a text and all that its compiled form depends on but the processor."""
+    return hashlib.sha256(repr((*parts, surroundings())).encode()).hexdigest()[:16]
 
 
 @cache
 def surroundings() -> tuple[str, ...]:
-    """Versions, and this room's own sources."""
-    try:
-        package = version("tinygrad-rnn")
-    except PackageNotFoundError:  # run from its folder, not installed
-        package = ""
-    sources = [path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))]
-    own = hashlib.sha256("".join(sources).encode()).hexdigest()
-    return (sys.version, np.__version__, version("numba"), version("llvmlite"), package, own)
+    """Versions, and the sources of this room."""
+    import llvmlite
+    import numba
+
+    sources = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))
+    own = hashlib.sha256(sources.encode()).hexdigest()
+    return sys.version, np.__version__, numba.__version__, llvmlite.__version__, own

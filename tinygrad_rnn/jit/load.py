@@ -1,5 +1,8 @@
-"""Generated source text as a module."""
+"""Source text as a module of compiled functions."""
 
+import ast
+import hashlib
+import inspect
 import linecache
 import sys
 from types import ModuleType
@@ -7,31 +10,49 @@ from typing import Any
 
 import numpy as np
 
-from .kit import digest, why_absent
-from .kit import kit as kit_of
-from .numpy_kit import quiet
+from .kit import checked, digest, lock, why_absent, words
 from .progress import compilations
 
-__all__ = ["compilations", "load", "why_absent"]
+__all__ = ["compilations", "fixed", "in_use", "load", "why_absent"]
 
 _loaded: dict[tuple[str, str, str], ModuleType] = {}
 
 
 def load(source: str, dtype: Any, kit: str = "numba") -> ModuleType:
-    """Runs source text as a module of compiled functions.
+    """Runs source text as a module of compiled functions; the same text gives the same module.
 
-    The text imports nothing: it finds the words of the `Kit` of that dtype, and two decorators.
-    ``@driver`` is for functions that Python calls; they are compiled at their first call, or found
-    on the disk.  ``@loop`` is for the elementwise loops that drivers call.  With ``kit="numpy"``
-    the same text runs as plain Python.
+    The text imports nothing: it finds the words of a kit, `numpy_kit` has them all.  ``@driver`` is
+    for the functions that Python calls: compiled at their first call, or found on the disk.
+    ``@loop`` is for the elementwise loops that drivers call.  With ``kit="numpy"`` the same text
+    runs as plain Python.
 
-    The same text gives the same module.
+    Raises: RuntimeError where Numba is absent.
     """
-    dtype = np.dtype(dtype)
+    dtype = checked(dtype, kit)
     key = source, dtype.name, kit
-    if key not in _loaded:
-        _loaded[key] = _made(source, dtype, kit)
-    return _loaded[key]
+    with lock:
+        if key not in _loaded:
+            if kit == "numba":
+                from .compiler import Decorators
+                from .offer import offer
+
+                offer()  # what is compiled once may serve the plain tape as well
+                name = f"k_{digest(source, dtype.name)}"
+                decorators = Decorators(name)
+                own = {"loop": decorators.loop, "driver": decorators.driver}
+            else:
+                name, own = f"k_{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}", {}
+            _loaded[key] = run(name, source, {**words(dtype, kit), **own})
+        return _loaded[key]
+
+
+def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """The array, or a copy, as drivers take it: C-contiguous and writeable.
+
+    Every other kind of array would compile them once more.
+    """
+    array = np.ascontiguousarray(array, dtype)
+    return array if array.flags.writeable else array.copy()
 
 
 def in_use() -> bool:
@@ -39,22 +60,31 @@ def in_use() -> bool:
     return any(which == "numba" for _, _, which in _loaded)
 
 
-def _made(source: str, dtype: np.dtype, which: str) -> ModuleType:
-    words = kit_of(dtype, which).words
-    name = f"k_{digest(source, dtype.name, which, repr(words.get('simd')))}"
+def fixed(module: ModuleType, dtype: Any, kit: str = "numba") -> ModuleType:
+    """A file of kernels for one dtype.
+
+    As it stands, the file imports its words from `numpy_kit` and is plain Python; here it gets the
+    words of the kit that is asked for in their place.
+    """
+    source = inspect.getsource(module)
+    lines = source.splitlines(keepends=True)
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and str(node.module).endswith("numpy_kit"):
+            for i in range(node.lineno - 1, node.end_lineno or node.lineno):
+                lines[i] = "\n"
+    return load("".join(lines), dtype, kit)
+
+
+def run(name: str, source: str, namespace: dict[str, Any]) -> ModuleType:
+    """The text as a module of that name, which tracebacks and debuggers can show."""
     module = ModuleType(name)
     module.__file__ = f"<{name}>"
     linecache.cache[module.__file__] = (len(source), None, source.splitlines(True), module.__file__)
-    vars(module).update(words)
-    if which == "numpy":
-        vars(module).update(loop=quiet, driver=quiet)
-    else:
-        from .compiler import Decorators
-        from .offer import offer
-
-        offer()  # what is compiled once may serve the plain tape as well
-        decorators = Decorators(name)
-        vars(module).update(loop=decorators.loop, driver=decorators.driver)
-    sys.modules[name] = module  # compiled code looks its module up by name
-    exec(compile(source, module.__file__, "exec"), vars(module))
+    sys.modules[name] = module  # stored functions look for it when they are read
+    vars(module).update(namespace, __source__=source)
+    try:
+        exec(compile(source, module.__file__, "exec"), vars(module))
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module

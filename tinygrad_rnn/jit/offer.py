@@ -3,47 +3,22 @@
 The bounds below which NumPy does the work are measured by ``benchmarks/kernels.py``.
 """
 
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..autograd import kernels
-from . import threads
-from .calls import plain
+from . import sums, threads
 from .kit import kit
-from .load import load
+from .load import fixed, plain
 
 FLOATS = (np.float32, np.float64)
 ROWS = 128
 """Rows from which a product is computed here; below, packing the other side would not pay."""
 ALONE = 1e7
 """Multiplications below which one thread is faster: a meeting of two takes 0.1 ms."""
-SOURCE = '''
-@loop
-def add_row(n, whole, to, g, i):
-    target = row_of(whole, to, 0, n)
-    source = row_of(g, i, 0, n)
-    for j in range(n):
-        target[j] += source[j]
-
-@driver
-def scatter(whole, ids, g):
-    for i in range(ids.shape[0]):
-        add_row(whole.shape[1], whole, ids[i], g, i)
-
-@loop
-def add_squares(n, x):
-    row = row_of(x, 0, 0, n)
-    total = 0.0
-    for j in range(n):
-        total += 1.0 * row[j] * row[j]
-    return total
-
-@driver
-def squares(x):
-    return add_squares(x.shape[1], x)
-'''
 
 
 def offer() -> None:
@@ -88,7 +63,7 @@ def add_rows(whole: np.ndarray, ids: np.ndarray, g: np.ndarray) -> bool:
     """``whole[ids] += g``, repeated ids added up in their order; False where it did nothing."""
     if whole.ndim != 2 or whole.dtype not in FLOATS or g.dtype != whole.dtype:
         return False
-    load(SOURCE, whole.dtype).scatter(whole, ids, plain(g.reshape(len(ids), -1)))
+    _sums(whole.dtype).scatter(whole, ids, plain(g.reshape(len(ids), -1)))
     return True
 
 
@@ -96,7 +71,12 @@ def squares(x: np.ndarray) -> float:
     """The sum of the squares of all elements, in float64."""
     if x.dtype not in FLOATS:
         return float(np.square(x, dtype=np.float64).sum())
-    return load(SOURCE, x.dtype).squares(plain(x.reshape(1, -1)))
+    return _sums(x.dtype).squares(plain(x.reshape(1, -1)))
+
+
+@cache
+def _sums(dtype: np.dtype) -> Any:
+    return fixed(sums, dtype)
 
 
 def _shared(part: Any, n: int, work: float) -> None:

@@ -1,210 +1,161 @@
 """Products of matrices for the loop over time, compiled for one dtype.
 
-`packed` weights are cut into panels of ``width`` columns: ``packed[panel][k][column]``.  A last
-panel of at most half that width is packed, and computed, at half the width.  Left sides and results
-stay where they are: an array, and the row and column where the matrix begins.
+Packed weights are cut into panels of ``width`` columns, ``packed[panel][k][column]``.  A last panel
+of at most half that width is packed, and computed, at half the width.  Left sides and results stay
+where they are.
+
+These functions take numbers alone, addresses among them: that is quick to compile, and whoever
+calls one holds a pointer to it instead of a copy of its code.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+# mypy: disallow-untyped-defs=False
+
+from typing import NamedTuple
 
 import numpy as np
 
-from .compiler import Decorators, word
-from .intrinsics import address, call, flat
+from .compiler import Decorators
+from .intrinsics import call, clear, copy, transpose_word, view_word
 from .simd import Simd
-from .tile import panels_at_once, tile_word
+from .tile import VECTORS, panels_at_once, tile_word
 
+TALL = 48
+"""Rows that a panel serves while they stay in cache; a multiple of all tiles' heights."""
 BLOCK = 256
-"""Rows that a gradient sums at once: the order of its sums, whoever computes which part of it."""
-CHUNK = 512
-"""Columns of a gradient computed at once: a block of them fills half of the second cache."""
-TALL = 96
-"""Rows of a tall product computed at once: a multiple of every tile's height."""
+"""Rows that a gradient sums at once."""
 
 
 class Products(NamedTuple):
-    tiles: int
-    product: Any
-    packed_size: Callable[[int, int], int]
-    pack: Any
-    tall: Any
-    gradient: Any
+    """Addresses of the three functions, and the width of half a panel."""
+
+    product: int
+    pack: int
+    gradient: int
+    half: int
+
+    def packed_size(self, K: int, N: int) -> int:
+        """How many numbers `pack` writes.  Panels have two halves, so all there are count."""
+        return K * -(-N // self.half) * self.half
 
 
 def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
-    """Compiles them, or rather promises to: each function at its first call."""
-    F, size = dtype.type, dtype.itemsize
-    half = simd.lanes(dtype)
-    width = half * simd.vectors
-    highest = simd.heights[-1]
-    two, one = panels_at_once(2, simd.vectors) * width, panels_at_once(1, simd.vectors) * width
-    whole_tile = tile_word(dtype, simd, simd.vectors)
-    half_tile = tile_word(dtype, simd._replace(heights=simd.heights[-1::-2][::-1]), 1)
+    size, half = dtype.itemsize, simd.lanes(dtype)
+    width, highest = half * VECTORS, simd.heights[-1]
+    at_one, at_two = (panels_at_once(height) * width for height in (1, 2))
+    whole_tile = tile_word(dtype, simd.lanes(dtype), simd.heights, VECTORS)
+    half_tile = tile_word(dtype, simd.lanes(dtype), simd.half_heights, 1)
+    view, transpose = view_word(dtype), transpose_word(dtype, half)
+    strip = min(highest, width)  # columns of L in one tile, and in one panel
 
-    @word
-    def next_rows(left):
-        """How many rows the next tile takes: never few beside many."""
-        if left <= highest:
-            return left
-        return highest if left >= 2 * highest else (left + 1) // 2
+    def product(a, a_row, a_k, rows, K, packed, c, c_row, N, add, steps, a_step):
+        """``C[s * rows + i, j] (+)= sum_k A[s][i, k] * W[k, j]``.
 
-    @word
-    def whole_columns(N):
-        """The columns in panels of full width; what is left fits into half a panel."""
-        return N if N % width > half else N - N % width
-
-    @word
-    def packed_size(K, N):
-        n = whole_columns(N)
-        return K * ((n + width - 1) // width * width + (half if n < N else 0))
-
-    def through(a, a_row, a_k, rows, K, b, c, c_row, N, add, steps, a_step):
-        """The product on addresses: panels outermost, so that a panel serves all the steps."""
+        Strides count numbers: of A from row to row, from column to column, from step to step.
+        Panels are outside, so that one serves all the rows that stay in cache together.
+        """
         if a_step == rows * a_row:
             rows, steps = rows * steps, 1
-        n = whole_columns(N)
-        together = one if rows == 1 else two if rows == 2 else width
-        for j in range(0, n, together):
-            for s in range(steps):
-                i = 0
-                while i < rows:
-                    m = next_rows(rows - i)
-                    whole_tile(
-                        m, min(together, n - j), a + size * (s * a_step + i * a_row), a_row, a_k,
-                        b + size * j * K, K, c + size * ((s * rows + i) * c_row + j), c_row, add != 0,
-                    )  # fmt: skip
-                    i += m
-        if n < N:
-            for s in range(steps):
-                i = 0
-                while i < rows:
-                    m = next_rows(rows - i)
-                    half_tile(
-                        m, N - n, a + size * (s * a_step + i * a_row), a_row, a_k,
-                        b + size * n * K, K, c + size * ((s * rows + i) * c_row + n), c_row, add != 0,
-                    )  # fmt: skip
-                    i += m
+        n = N if N % width > half else N - N % width
+        low = at_one if rows == 1 else at_two if rows == 2 else width
+        rows_at_once = TALL if rows > 2 * TALL else rows
+        steps_at_once = max(1, TALL // max(1, rows))
+        for first_step in range(0, steps, steps_at_once):
+            for first in range(0, rows, max(1, rows_at_once)):
+                last, j = min(rows, first + rows_at_once), 0
+                while j < N:
+                    for s in range(first_step, min(steps, first_step + steps_at_once)):
+                        i = first
+                        while i < last:
+                            m = min(last - i, highest)
+                            if highest < last - i < 2 * highest:
+                                m = (last - i + 1) // 2  # two tiles of middle height: both are fast
+                            left = a + size * (s * a_step + i * a_row)
+                            target = c + size * ((s * rows + i) * c_row + j)
+                            panel = packed + size * j * K
+                            if j < n:
+                                columns = min(low, n - j)
+                                whole_tile(
+                                    m, columns, left, a_row, a_k, panel, K, target, c_row, add != 0
+                                )
+                            else:
+                                half_tile(
+                                    m, N - j, left, a_row, a_k, panel, K, target, c_row, add != 0
+                                )
+                            i += m
+                    j = min(j + low, n) if j < n else N
 
-    @word
-    def product(
-        tiles, a, a_row, a_column, rows, K, packed, c, c_row, c_column, N, add, steps, a_step
-    ):
-        ld = a.shape[1]
-        call(
-            tiles, address(a, a_row * ld + a_column), ld, 1, rows, K, address(packed, 0),
-            address(c, c_row * c.shape[1] + c_column), c.shape[1], N, add, steps, a_step * ld,
-        )  # fmt: skip
-
-    @make.loop
-    def copy_rows(b, row, column, rows, n, out, start, stride):
-        """n columns of b, row under row."""
-        for k in range(rows):
-            source = flat(b, (row + k) * b.shape[1] + column, n)
-            target = flat(out, start + k * stride, n)
-            for j in range(n):
-                target[j] = source[j]
-
-    @make.loop
-    def copy_columns(b, row, column, rows, n, out, start, stride):
-        """n rows of b, column beside column, in blocks that stay in cache."""
-        for first in range(0, rows, 64):
-            some = min(64, rows - first)
-            for j in range(n):
-                source = flat(b, (row + j) * b.shape[1] + column + first, some)
-                at = start + first * stride + j
-                target = flat(out, at, some * stride)
-                for k in range(some):
-                    target[k * stride] = source[k]
-
-    @make.loop
-    def clear_columns(rows, n, out, start, stride):
-        for k in range(rows):
-            target = flat(out, start + k * stride, n)
-            for j in range(n):
-                target[j] = F(0)
-
-    @make.driver
-    def pack(b, row, column, K, N, transposed, out):
-        n = whole_columns(N)
+    def pack(b, b_row, K, N, transposed, packed):
+        """Panels of B (K, N), or of the transpose of B (N, K)."""
+        n = N if N % width > half else N - N % width
         for j in range(0, N, width):
-            stride = width if j < n else half
-            some = min(N - j, stride)
+            panel, stride = packed + size * j * K, width if j < n else half
+            columns = min(stride, N - j)
             if transposed:
-                copy_columns(b, row + j, column, K, some, out, j * K, stride)
+                squares = 0 if half > K else columns // half * half
+                for k in range(0, K if squares else 0, half):
+                    k = min(k, K - half)  # the last square may overlap the one before
+                    for i in range(0, squares, half):
+                        source = b + size * ((j + i) * b_row + k)
+                        transpose(
+                            source, size * b_row, panel + size * (k * stride + i), size * stride
+                        )
+                for i in range(squares, columns):
+                    source = view(b + size * (j + i) * b_row, K)
+                    target = view(panel + size * i, K * stride)
+                    for k in range(K):
+                        target[k * stride] = source[k]
+            elif columns == width:
+                for k in range(K):
+                    copy(panel + size * k * width, b + size * (k * b_row + j), size * width)
             else:
-                copy_rows(b, row, column + j, K, some, out, j * K, stride)
-            clear_columns(K, stride - some, out, j * K + some, stride)
+                for k in range(K):
+                    copy(panel + size * k * stride, b + size * (k * b_row + j), size * columns)
+            if columns < stride:
+                for k in range(K):
+                    clear(panel + size * (k * stride + columns), size * (stride - columns))
 
-    @make.driver
-    def tall(tiles, a, a_column, lo, hi, K, packed, c, c_column, N, add):
-        for i in range(lo, hi, TALL):
-            rows = min(TALL, hi - i)
-            product(tiles, a, i, a_column, rows, K, packed, c, i, c_column, N, add, 1, 0)
+    def gradient(
+        product, pack, l0, l0_row, M0, l1, l1_row, M1, r0, r0_row, N0, r1, r1_row, N1, rows,
+        out, out_row, add, left_sums, right_sums, one, space,
+    ):  # fmt: skip
+        """``[L0 L1].T @ [R0 R1]``; sums of columns are added at the addresses that are not 0.
 
-    @make.loop
-    def add_rows(a, row, column, rows, n, out, start):
-        """Adds the rows of a part of `a` to a piece of `out`, by way of their own sum."""
-        total = np.zeros(n, F)
-        for k in range(rows):
-            source = flat(a, (row + k) * a.shape[1] + column, n)
-            for j in range(n):
-                total[j] += source[j]
-        target = flat(out, start, n)
-        for j in range(n):
-            target[j] += total[j]
+        Both sides are packed in blocks of rows: read as it is, a column of L would use one number
+        of each cache line, and the lines might all fall into one set of the cache.
+        """
+        left = space
+        space0 = left + size * BLOCK * width
+        space1 = space0 + size * BLOCK * ((N0 + half - 1) // half * half)
+        for first in range(0, max(rows, 1), BLOCK):
+            some = min(BLOCK, rows - first)
+            call(pack, (r0 + size * first * r0_row, r0_row, some, N0, 0, space0))
+            call(pack, (r1 + size * first * r1_row, r1_row, some, N1, 0, space1))
+            if right_sums != 0:
+                second = right_sums + size * N0
+                call(product, (one, 0, 0, 1, some, space0, right_sums, 0, N0, 1, 1, 0))
+                call(product, (one, 0, 0, 1, some, space1, second, 0, N1, 1, 1, 0))
+            more = 1 if add != 0 or first > 0 else 0
+            for p in range(2):
+                source, source_row, M = (l1, l1_row, M1) if p else (l0, l0_row, M0)
+                before = M0 if p else 0
+                for i in range(0, M, strip):
+                    m = min(strip, M - i)
+                    stride = half if m <= half else width
+                    begin = source + size * (first * source_row + i)
+                    for k in range(some):
+                        copy(left + size * k * stride, begin + size * k * source_row, size * m)
+                    if left_sums != 0:
+                        sums = left_sums + size * (before + i)
+                        call(product, (one, 0, 0, 1, some, left, sums, 0, m, 1, 1, 0))
+                    target = out + size * (before + i) * out_row
+                    call(
+                        product, (left, 1, stride, m, some, space0, target, out_row, N0, more, 1, 0)
+                    )
+                    target += size * N0
+                    call(
+                        product, (left, 1, stride, m, some, space1, target, out_row, N1, more, 1, 0)
+                    )
 
-    @make.driver
-    def gradient(tiles, lefts, rights, rows, out, out_row, out_column, add, sums, sums_of):
-        left = np.empty(highest * BLOCK, F)
-        N = rights[0][3] + rights[1][3]
-        space = np.empty(packed_size(BLOCK, min(N, CHUNK)) + half, F)
-        aligned = -(address(space, 0) // size) % half
-        right = flat(space, aligned, len(space) - half)
-        for first in range(0, N, CHUNK):
-            columns = min(CHUNK, N - first)
-            n = whole_columns(columns)
-            for done in range(0, rows, BLOCK):
-                some = min(BLOCK, rows - done)
-                for j in range(0, columns, width):
-                    stride = width if j < n else half
-                    before = 0
-                    for p in range(2):
-                        array, row, column, wide = rights[p]
-                        lo = max(first + j, before)
-                        hi = min(first + j + min(stride, columns - j), before + wide)
-                        if lo < hi:
-                            at = j * some + lo - first - j
-                            copy_rows(
-                                array, row + done, column + lo - before, some, hi - lo, right, at,
-                                stride,
-                            )  # fmt: skip
-                        before += wide
-                    filled = min(stride, columns - j)
-                    clear_columns(some, stride - filled, right, j * some + filled, stride)
-                if sums_of == 2:
-                    before = 0
-                    for p in range(2):
-                        array, row, column, wide = rights[p]
-                        lo, hi = max(first, before), min(first + columns, before + wide)
-                        if lo < hi:
-                            add_rows(array, row + done, column + lo - before, some, hi - lo, sums, lo)
-                        before += wide
-                before = 0
-                for p in range(2):
-                    array, row, column, wide = lefts[p]
-                    if sums_of == 1 and first == 0:
-                        add_rows(array, row + done, column, some, wide, sums, before)
-                    i = 0
-                    while i < wide:
-                        m = next_rows(wide - i)
-                        copy_rows(array, row + done, column + i, some, m, left, 0, m)
-                        target = (out_row + before + i) * out.shape[1] + out_column + first
-                        call(
-                            tiles, address(left, 0), 1, m, m, some, address(right, 0),
-                            address(out, target), out.shape[1], columns, add or done > 0, 1, 0,
-                        )  # fmt: skip
-                        i += m
-                    before += wide
-
-    return Products(make.address(through, 12), product, packed_size.py_func, pack, tall, gradient)
+    return Products(
+        make.address(product, 12), make.address(pack, 6), make.address(gradient, 22), half
+    )

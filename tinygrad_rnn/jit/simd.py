@@ -2,6 +2,7 @@
 
 import os
 import platform
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -10,25 +11,24 @@ VARIABLE = "TINYGRAD_RNN_SIMD"
 
 
 class Simd(NamedTuple):
-    """A tile is at most ``heights[-1]`` rows by ``vectors`` registers.
+    """The vector registers, and the heights in rows that tiles come in.
 
-    Its accumulators, the vectors of one row of weights and one broadcast element have to fit into
-    the register file; eight accumulators or more keep the multipliers busy.
+    The sums of a tile, one row of weights and an element of A have to fit into the registers.
     """
 
-    bytes: int  # of one vector register
+    bytes: int  # of one register
     heights: tuple[int, ...]
-    vectors: int = 2
+    half_heights: tuple[int, ...]  # of tiles half as wide, for a last panel
 
     def lanes(self, dtype: np.dtype) -> int:
         return self.bytes // dtype.itemsize
 
 
 KINDS = {
-    "avx512": Simd(64, (1, 2, 4, 6, 8, 10, 12)),  # 32 registers
-    "neon": Simd(16, (1, 2, 4, 6, 8, 10, 12)),  # 32 registers
-    "avx2": Simd(32, (1, 2, 4, 6)),  # 16 registers
-    "sse": Simd(16, (1, 2, 4, 6)),  # 16 registers, and what is safe everywhere
+    "avx512": Simd(64, (1, 2, 4, 6, 8, 10, 12), (4, 12)),  # 32 registers
+    "neon": Simd(16, (1, 2, 4, 6, 8, 10, 12), (4, 12)),  # 32 registers
+    "avx2": Simd(32, (1, 2, 4, 6), (2, 6)),  # 16 registers
+    "sse": Simd(16, (1, 2, 4, 6), (2, 6)),  # 16 registers, and what any processor can do
 }
 
 
@@ -44,8 +44,9 @@ def simd() -> Simd:
     return KINDS[name]
 
 
+@cache
 def detected() -> str:
-    from llvmlite import binding  # type: ignore[import-untyped]
+    from llvmlite import binding
 
     if platform.machine().lower() in ("arm64", "aarch64"):
         return "neon"

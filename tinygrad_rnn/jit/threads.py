@@ -6,19 +6,20 @@ NumPy's own threads are kept out of the compiled loop: two pools on the same cor
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 
 _number: int | None = None
 _pool: ThreadPoolExecutor | None = None
 _lock = Lock()
+_here = local()
 
 
 def available() -> int:
     """The cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return os.cpu_count() or 1  # macOS and Windows
 
 
 def get_num_threads() -> int:
@@ -45,8 +46,13 @@ def set_num_threads(n: int) -> None:
 def together(tasks: Sequence[Callable[[], Any]]) -> None:
     """Calls all of them at once, the last one in this thread, and waits for all.
 
+    Tasks that call it in turn get their tasks done one after the other.
     Raises: what a task raises, when all have ended.
     """
+    if getattr(_here, "in_pool", False):  # waiting for the pool inside it could last for ever
+        for task in tasks:
+            task()
+        return
     waiting = [_submit(task) for task in tasks[:-1]]
     try:
         if tasks:
@@ -62,8 +68,12 @@ def _submit(task: Callable[[], Any]) -> Any:
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(get_num_threads(), "tinygrad_rnn")
+            _pool = ThreadPoolExecutor(get_num_threads(), "tinygrad_rnn", _mark)
         return _pool.submit(task)
+
+
+def _mark() -> None:
+    _here.in_pool = True
 
 
 def _forget() -> None:

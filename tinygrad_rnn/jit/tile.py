@@ -8,6 +8,7 @@ Whatever the shape of the tile, an element of C is summed over k from 0 upwards,
 multiply-adds: which tile computes it, and beside which rows, does not change a bit of it.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,23 +17,24 @@ from numba.core import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
-from .simd import Simd
-
 BIT, INT = ir.IntType(1), ir.IntType(64)
+VECTORS = 2
+"""Registers in the width of a panel."""
 BUSY = 8
-"""Accumulators that hide the latency of a multiply-add: a low tile takes several panels at once."""
+"""Sums in flight that hide how long one multiply-add takes."""
 
 
-def panels_at_once(height: int, vectors: int) -> int:
-    return max(1, BUSY // (height * vectors))
+def panels_at_once(height: int, vectors: int = VECTORS) -> int:
+    """A low tile takes several panels, to be busy; a half panel is the last, so it is alone."""
+    return max(1, BUSY // (height * vectors)) if vectors == VECTORS else 1
 
 
-def tile_word(dtype: np.dtype, simd: Simd, vectors: int) -> Any:
+def tile_word(dtype: np.dtype, lanes: int, heights: tuple[int, ...], vectors: int) -> Any:
     """The word ``tile(rows, columns, a, a_row, a_k, b, K, c, c_row, add)``.
 
     ``c[i, j] (+)= sum_k a[i * a_row + k * a_k] * b[panel of j][k, j]`` for ``i < rows`` and
     ``j < columns``; a, b, c are addresses, strides count elements.  A panel is `vectors` registers
-    wide.  At most ``simd.heights[-1]`` rows, and as many panels as `panels_at_once` says.
+    wide.  At most ``heights[-1]`` rows, and as many panels as `panels_at_once` says.
     """
     scalar = ir.FloatType() if dtype.itemsize == 4 else ir.DoubleType()
 
@@ -44,8 +46,8 @@ def tile_word(dtype: np.dtype, simd: Simd, vectors: int) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             after = builder.append_basic_block("after")
             choice = builder.switch(args[0], after)
-            for low, height in zip((0, *simd.heights), simd.heights, strict=False):
-                drawn = Tile(builder.module, scalar, simd.lanes(dtype), height, vectors).function
+            for low, height in pairwise((0, *heights)):
+                drawn = Tile(builder.module, scalar, lanes, height, vectors).function
                 block = builder.append_basic_block(drawn.name)
                 for rows in range(low + 1, height + 1):
                     choice.add_case(INT(rows), block)
@@ -69,7 +71,7 @@ class Tile:
 
     def __init__(self, module: Any, scalar: Any, lanes: int, height: int, vectors: int) -> None:
         self.module, self.lanes, self.width = module, lanes, vectors * lanes
-        self.scalar, self.vector = scalar, ir.VectorType(scalar, lanes)
+        self.vector = ir.VectorType(scalar, lanes)
         self.size = 4 if scalar == ir.FloatType() else 8
         kind = ir.FunctionType(ir.VoidType(), [INT] * 9 + [BIT])
         self.function = ir.Function(module, kind, f"tile{height}x{vectors}")

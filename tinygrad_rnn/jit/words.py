@@ -1,4 +1,4 @@
-"""The words of generated text on Numba: what a row of the calculus table says, on scalars."""
+"""The words of a kit on Numba."""
 
 from typing import Any
 
@@ -6,13 +6,7 @@ import numpy as np
 
 from . import words32
 from .compiler import word
-from .intrinsics import flat, where
-
-
-@word
-def row_of(array: Any, row: Any, column: Any, width: Any) -> Any:
-    """``array[row, column : column + width]``, without checks."""
-    return flat(array, row * array.shape[1] + column, width)
+from .intrinsics import product, row_of, where
 
 
 @word
@@ -25,27 +19,29 @@ def of_numpy(name: str) -> Any:
     return word(lambda x: f(x))
 
 
-ROUNDED = {name: of_numpy(name) for name in ["abs", "cos", "sin", "sqrt"]}
-PRECISE = {name: of_numpy(name) for name in ["exp", "expm1", "log", "log1p", "sign", "tanh"]}
+ANYWAY = {name: of_numpy(name) for name in ("abs", "cos", "sin", "sqrt")}
+"""As Numba has them: abs and sqrt vectorise, cos and sin do not."""
+PRECISE = {name: of_numpy(name) for name in ("exp", "expm1", "log", "log1p", "sign", "tanh")}
+"""For float64, where accuracy matters and speed does not."""
 
 
 def words(dtype: np.dtype) -> dict[str, Any]:
-    """The words that do not need a product, for one dtype."""
+    """All words of the generated text but the decorators, for one dtype."""
     F = dtype.type
 
     def empty(rows: int, width: int) -> Any:
         return np.empty((rows, width), F)
 
-    own = ["exp", "expm1", "log", "log1p", "maximum", "minimum", "sign", "tanh"]
-    single = {name: getattr(words32, name) for name in own}
     return {
+        "maximum": words32.maximum,
+        "minimum": words32.minimum,
+        **({name: getattr(words32, name) for name in PRECISE} if F is np.float32 else PRECISE),
+        **ANYWAY,
         "F": F,
         "inf": F(np.inf),
         "empty": word(empty),
         "power": power,
+        "product": product,
         "row_of": row_of,
         "where": where,
-        **ROUNDED,
-        **single,
-        **({} if dtype == np.float32 else PRECISE),
     }

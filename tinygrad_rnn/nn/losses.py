@@ -11,6 +11,9 @@ from ..autograd.operations import array_of
 from ..autograd.tensor import Tensor
 from ..recurrent.fuse import fuse
 
+MANY = 16_000
+"""Logits from which one compiled pass over them is faster than NumPy's several."""
+
 
 def cross_entropy(
     input: Tensor,
@@ -38,7 +41,8 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     dim = 0 if input.ndim == 1 else 1
     soft = np.asarray(array_of(target)).dtype.kind == "f"
-    if jit.in_use() and not soft and input.ndim == 2 and weight is None and not label_smoothing:
+    plain = not soft and weight is None and not label_smoothing
+    if plain and input.ndim == 2 and input.numel() > MANY and jit.in_use():
         ids, kept = _class_ids(input, target, dim, ignore_index)
         columns = Tensor(np.arange(input.shape[1], dtype=input.dtype))
         losses = _surprise(input, Tensor(ids[:, None].astype(input.dtype)), columns)[:, 0]

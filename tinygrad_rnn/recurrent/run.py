@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import jit
-from ..jit.calls import plain
+from ..jit.load import plain
 from .atoms import Weight
 from .differentiate import Tall
 from .plan import Array, Plan

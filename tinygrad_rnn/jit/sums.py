@@ -1,0 +1,33 @@
+"""Sums that NumPy is slow at: of rows that go to the same place, and of squares."""
+
+from .numpy_kit import driver, loop, row_of
+
+
+@loop
+def add_row(n, whole, to, g, i):  # type: ignore[no-untyped-def]
+    target = row_of(whole, to, 0, n)
+    source = row_of(g, i, 0, n)
+    for j in range(n):
+        target[j] += source[j]
+
+
+@driver
+def scatter(whole, ids, g):  # type: ignore[no-untyped-def]
+    """whole[ids[i]] += g[i], in order."""
+    for i in range(ids.shape[0]):
+        add_row(whole.shape[1], whole, ids[i], g, i)
+
+
+@loop
+def add_squares(n, x):  # type: ignore[no-untyped-def]
+    row = row_of(x, 0, 0, n)
+    total = 0.0
+    for j in range(n):
+        total += 1.0 * row[j] * row[j]  # a float64, in which no square of a float32 overflows
+    return total
+
+
+@driver
+def squares(x):  # type: ignore[no-untyped-def]
+    """The sum of the squares of x (1, N), in float64."""
+    return add_squares(x.shape[1], x)
