@@ -440,6 +440,12 @@ def the_output_is_a_product(p, x, h):
     return F.linear(h, p.V), h
 
 
+@zoo(W="H, H + I", V="5, H", b="5", U="3, H", d="3")
+def the_output_is_two_products_with_biases(p, x, h):
+    h = tg.tanh(F.linear(glued(h, x), p.W))
+    return glued(F.linear(h, p.V, p.b), F.linear(h, p.U, p.d)), h
+
+
 @zoo(W="H, H + I")
 def the_state_is_a_product(p, x, h):
     h = 0.5 * F.linear(glued(h, x), p.W)

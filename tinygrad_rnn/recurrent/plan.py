@@ -74,6 +74,7 @@ class Plan:
         self.homes: dict[Atom, Place] = {}  # what lies in an array anyway
         self.lefts: dict[tuple[Atom, ...], Place] = {}  # where the left sides of products are
         self.collected: list[Collected] = []
+        self.summed: dict[tuple[Atom, ...], str] = {}  # gradients of products: name of their sums
         self.in_loop: set[str] = set()  # given arrays whose gradients the loop writes (dx)
         self.forward: list[tuple[Atom, Place]] = []
         self.backward: list[tuple[Atom, Place]] = []
@@ -225,9 +226,9 @@ class Plan:
         array, column = atom.detail
         for _, weight, dz in self.tall:
             if g in dz and array.startswith("vector") and self._is_wanted(f"weight{weight.leaf}"):
-                place, at = self.lefts[dz], dz.index(g)
-                start = place.column + sum(d.width for d in dz[:at])
-                self.collected.append(Collected(array, column, atom.width, place.array, start))
+                name = self.summed.setdefault(dz, f"sum{len(self.summed)}")
+                start = sum(part.width for part in dz[: dz.index(g)])
+                self.collected.append(Collected(array, column, atom.width, name, start))
                 return
         name = f"sum_{array}"
         at = self.arrays[name].width if name in self.arrays else 0
