@@ -1,10 +1,10 @@
 """A zoo of cells: `scan` gives the values and the gradients of `unroll` for each of them.
 
-A cell is a function ``step(p, x, state)`` with the shapes of its state and of its parameters; shapes
-are texts in the sizes B (batch), I (input) and H (hidden).
+A cell is a function ``step(p, x, state)`` with the shapes of its state and of its parameters,
+which are texts in the sizes B (batch), I (input) and H (hidden).
 """
 
-from types import SimpleNamespace
+import importlib
 
 import numpy as np
 import pytest
@@ -12,15 +12,11 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 from tinygrad_rnn.nn import functional as F
-from tinygrad_rnn.recurrent import map_state, scan, unroll
-from tinygrad_rnn.recurrent import scan as scan_function
 from tinygrad_rnn.recurrent.program import flat
+from tinygrad_rnn.recurrent.unroll import map_state, unroll
 
-import sys
-
-scanning = sys.modules["tinygrad_rnn.recurrent.scan"]
-why_not_compiled, compiled_source = scanning.why_not_compiled, scanning.compiled_source
-scan = scanning.scan
+scanning = importlib.import_module("tinygrad_rnn.recurrent.scan")
+scan, why_not_compiled = scanning.scan, scanning.why_not_compiled
 
 ZOO = {}
 SIZES = {"B": 3, "I": 4, "H": 6}
@@ -51,7 +47,9 @@ class Kind:
         normal = lambda *shape: rng.normal(size=shape).astype(dtype)
         shape = lambda text: eval(f"({text},)" if text else "()", dict(sizes))
         made = {name: 0.5 * normal(*shape(text)) for name, text in self.parameters.items()}
-        state = map_state(lambda text: tg.Tensor(normal(sizes["B"], *shape(text)), True), self.state)
+        state = map_state(
+            lambda text: tg.Tensor(normal(sizes["B"], *shape(text)), True), self.state
+        )
         xs = tg.Tensor(normal(sizes.get("T", T), sizes["B"], sizes["I"]), True)
         return Cell(self.step, made), xs, state
 
@@ -406,7 +404,7 @@ def states_shifted(p, x, state):
 
 @zoo(("H", "H"), W="H, H + I")
 def a_state_never_used(p, x, state):
-    h, c = state
+    h, _ = state
     h = tg.tanh(F.linear(glued(h, x), p.W))
     return h, (h, h * 2)
 
@@ -550,7 +548,9 @@ def a_product_with_a_vector(p, x, h):
 
 @zoo(W="H, 2 * I + H", V="H, I")
 def input_elementwise_and_in_a_product(p, x, h):
-    h = tg.tanh(F.linear(glued(x, h, x * x), p.W)) * (1 + x.sum(-1, keepdim=True)) + F.linear(x, p.V)
+    h = tg.tanh(F.linear(glued(x, h, x * x), p.W)) * (1 + x.sum(-1, keepdim=True)) + F.linear(
+        x, p.V
+    )
     return h, h
 
 
@@ -706,7 +706,9 @@ def check(cell, xs, state, lengths=None, others=(), tolerance=1e-12):
     for number, (a, b) in enumerate(zip(expected, found, strict=True)):
         assert a.shape == b.shape
         largest = np.abs(a[np.isfinite(a)]).max(initial=0)
-        np.testing.assert_allclose(b, a, rtol=0, atol=tolerance * max(largest, 1e-3), err_msg=str(number))
+        np.testing.assert_allclose(
+            b, a, rtol=0, atol=tolerance * max(largest, 1e-3), err_msg=str(number)
+        )
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -719,9 +721,7 @@ def test_scan_is_unroll(name, lengths, rng, on_numpy):
 
 
 @pytest.mark.parametrize("name", ZOO)
-@pytest.mark.parametrize(
-    "sizes", [{"B": 1}, {"B": 6}, {"B": 7, "I": 6}, {"B": 4, "T": 1}], ids=str
-)
+@pytest.mark.parametrize("sizes", [{"B": 1}, {"B": 6}, {"B": 7, "I": 6}, {"B": 4, "T": 1}], ids=str)
 def test_scan_is_unroll_in_odd_sizes(name, sizes, rng, on_numpy):
     check(*ZOO[name].made(rng, **sizes))
 
@@ -769,11 +769,19 @@ class TestAround:
         check(*self.made("without_input", I=0))
 
     def test_a_hidden_size_of_one(self):
-        for name in ("rnn", "lstm_with_layer_norms", "minimal_gated_unit", "nested_lstm", "zoneout"):
+        for name in (
+            "rnn",
+            "lstm_with_layer_norms",
+            "minimal_gated_unit",
+            "nested_lstm",
+            "zoneout",
+        ):
             check(*self.made(name, H=1))
             check(*self.made(name, H=1, B=1, I=1))
 
-    @pytest.mark.parametrize("name", ["lstm_with_peepholes", "closed_over_batches", "antisymmetric"])
+    @pytest.mark.parametrize(
+        "name", ["lstm_with_peepholes", "closed_over_batches", "antisymmetric"]
+    )
     @pytest.mark.parametrize("wants", ["W", "xs", "state", "none", "no W"])
     def test_gradients_for_some_leaves_only(self, name, wants):
         cell, xs, state = self.made(name)
@@ -909,7 +917,7 @@ FACTOR = 1.0
 
 
 def random_cell(seed, B=3, I=4, H=6):
-    """A cell of some twenty random ops on a growing pool of values (B, H), (B, 1), (B, 2, H // 2)."""
+    """A cell of twenty random ops on a growing pool of values."""
     rng = np.random.default_rng(seed)
     normal = lambda *shape: tg.Tensor(0.4 * rng.normal(size=shape), True)
     W, U, V, b, m = normal(H, H), normal(H, I), normal(H, 2 * H), normal(H), normal(B, H)

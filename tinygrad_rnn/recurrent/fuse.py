@@ -15,8 +15,8 @@ from ..autograd.creation import drawn
 from ..autograd.functions import cat
 from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
-from .scan import Reading, reading_of, scan_step
 from .program import CannotCompile
+from .scan import Reading, reading_of, scan_step
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
