@@ -73,7 +73,7 @@ def _read(cell: Callable[..., Any], x: np.ndarray, state: State) -> Step:
     try:
         step.new_state = map_state(lambda new, _: _value(new, "the state"), result[1], step.state)
         fits = _form(step.new_state) == _form(step.state)
-    except ValueError:
+    except (ValueError, TypeError):  # nested in another way
         fits = False
     if not fits:
         raise CannotCompile("the new state has not the shapes and dtypes of the old one")
@@ -216,13 +216,12 @@ class Outline:
         raise CannotCompile(f"the step reads a value that it computed, or indexes with it ({name})")
 
 
-def _forbidden(name: str) -> Callable[..., Any]:
-    return lambda self, *_, **__: self.__getattr__(name)
+def _forbidden(name: str) -> Any:
+    return property(lambda outline: outline.__getattr__(name))
 
 
-for _name in dir(np.ndarray) + ["__array_ufunc__"]:
-    # Python looks up special methods on the class, past __getattr__.
-    if _name.startswith("__") and not hasattr(Outline, _name):
+# Python looks up special methods on the class, past __getattr__.
+COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
+for _name in dir(np.ndarray):
+    if _name.startswith("__") and (_name in COMPARISONS or not hasattr(Outline, _name)):
         setattr(Outline, _name, _forbidden(_name))
-for _name in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"):
-    setattr(Outline, _name, _forbidden(_name))
