@@ -45,7 +45,7 @@ NEUTRAL = {"mul": 1, "add": 0}
 ROW_NAMES = ROWS.keys() - elementwise.NUMPY.keys()  # rows that other rows mention by name
 OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow",
              ast.USub: "neg", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge",
-             ast.Eq: "eq", ast.NotEq: "ne", ast.BitAnd: "and_"}  # fmt: skip
+             ast.Eq: "eq", ast.NotEq: "ne", ast.BitAnd: "and_", ast.BitOr: "or_"}  # fmt: skip
 
 
 class Atom:
