@@ -111,7 +111,7 @@ class _Signature:
             flat = [result.reshape(len(x), -1) for result in results]
             return cat(flat, -1) if self.several else flat[0], state
 
-        cell.__wrapped__ = self.function  # type: ignore[attr-defined]
+        cell.__dict__ |= {"__wrapped__": self.function, "vectors": tuple(self.vectors.values())}
         return cell
 
     def _wanted(self, reading: Reading, rows: Sequence[Tensor]) -> frozenset[str]:

@@ -108,7 +108,7 @@ class Surroundings:
 
     def _look_at_function(self, function: FunctionType) -> None:
         if hasattr(function, "__wrapped__"):  # what is around it reads nothing of its own
-            self._todo.append((function.__name__, function.__wrapped__))
+            self._add(function.__name__, vars(function).values())
             return
         if _trusted(function.__module__):
             return
