@@ -1,7 +1,7 @@
 """Faster ways of doing what the engine does with NumPy, for large arrays.
 
-This is the one place where `jit` offers them, once something has been compiled.  Each takes what the
-NumPy code beside its use takes, and gives the same to rounding.
+This is the one place where `jit` offers them, once something has been compiled.  Each takes what
+the NumPy code beside its use takes, and gives the same to rounding.
 """
 
 from collections.abc import Callable
@@ -9,3 +9,8 @@ from typing import Any
 
 offered: dict[str, Callable[..., Any]] = {}
 """By name: `times`, `product` and `add_rows` (see `primitives`), `squares` (see clipping)."""
+
+rows: dict[str, Callable[..., Any]] = {}
+"""Rows of the calculus table as primitives, for arrays of more than `MANY` elements."""
+
+MANY = 16_000

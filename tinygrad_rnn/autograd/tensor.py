@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from . import elementwise
+from . import elementwise, kernels
 from .operations import Operations, array_of, key_of, mask_of
 from .primitives import Array
 from .promotion import FLOAT, NUMBERS, promoted
@@ -294,7 +294,12 @@ class Tensor(Operations):
         """Applies a row of the calculus table, with PyTorch's rules for mixed dtypes."""
         if constants:  # a NumPy number would widen float32
             constants = {k: _operand(value, name) for k, value in constants.items()}
-        return _record(ROW[name], _alike(name, inputs), constants)
+        inputs = _alike(name, inputs)
+        if kernels.rows and name in kernels.rows and mode.tracer is None:
+            sizes = [x._array.size for x in inputs if isinstance(x, Tensor)]
+            if max(sizes, default=0) > kernels.MANY:
+                return _record(kernels.rows[name], inputs, constants)
+        return _record(ROW[name], inputs, constants)
 
     @staticmethod
     def alike(name: str, *inputs: Any) -> tuple[Any, ...]:
@@ -484,6 +489,7 @@ def _operand(x: Any, name: str) -> Any:
     raise TypeError(f"{name}: expected a Tensor, an array or a number, got {type(x).__name__}")
 
 
-_WORDS = {name: getattr(Tensor, name, None) for name in (*elementwise.NUMPY, *elementwise.ROWS)}
-_WORDS["where"] = lambda c, x, z: Tensor.rowwise("where", mask_of(c), x, z)
-_ON_TENSORS = _lifted, _WORDS  # what a walk needs whose gradients are Tensors
+WORDS = {name: getattr(Tensor, name, None) for name in (*elementwise.NUMPY, *elementwise.ROWS)}
+"""What the words of a row mean on Tensors."""
+WORDS["where"] = lambda c, x, z: Tensor.rowwise("where", mask_of(c), x, z)
+_ON_TENSORS = _lifted, WORDS  # what a walk needs whose gradients are Tensors

@@ -3,7 +3,7 @@
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.cgutils import memset, raw_memcpy, unpack_tuple
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
@@ -180,6 +180,33 @@ def where(typing: Any, condition: Any, x: Any, z: Any) -> Any:
         return builder.select(*args)
 
     return kind(types.boolean, kind, kind), codegen
+
+
+def extreme_word(name: str) -> Any:
+    """The word for LLVM's ``maximum`` or ``minimum``, which lets NaN through.
+
+    LLVM knows that their order does not matter, so the largest of a row is found with vectors.
+    """
+
+    @intrinsic
+    def extreme(typing: Any, x: Any, z: Any) -> Any:
+        floats = [kind for kind in (x, z) if isinstance(kind, types.Float)]
+        kind = typing.unify_types(*floats)  # a plain 0 does not widen
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            number = context.get_value_type(kind)
+            bits = 32 if kind == types.float32 else 64
+            function = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(number, [number] * 2), f"llvm.{name}.f{bits}"
+            )
+            return builder.call(function, args)
+
+        return kind(kind, kind), codegen
+
+    return extreme
+
+
+maximum, minimum = extreme_word("maximum"), extreme_word("minimum")
 
 
 @intrinsic

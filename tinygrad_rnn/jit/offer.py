@@ -25,6 +25,10 @@ def offer() -> None:
     """Makes the compiled ways known to the plain tape."""
     made = times, product, add_rows, squares
     kernels.offered |= {function.__name__: function for function in made}
+    if not kernels.rows:
+        from .rows import compiled_rows  # it needs Tensors, which need this room's offers
+
+        kernels.rows |= compiled_rows()
 
 
 def times(a: np.ndarray, b: np.ndarray) -> np.ndarray:

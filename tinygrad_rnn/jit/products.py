@@ -122,28 +122,31 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
 
         Both sides are packed in blocks of rows: read as it is, a column of L would use one number
         of each cache line, and the lines might all fall into one set of the cache.
+
+        The sums go from the last row to the first.  So somebody who goes back over a sequence may
+        bring its rows in one call or in several, whatever their sizes, and gets equal bits.
         """
         left = space
         space0 = left + size * BLOCK * width
         space1 = space0 + size * BLOCK * ((N0 + half - 1) // half * half)
-        for first in range(0, max(rows, 1), BLOCK):
-            some = min(BLOCK, rows - first)
-            call(pack, (r0 + size * first * r0_row, r0_row, some, N0, 0, space0))
-            call(pack, (r1 + size * first * r1_row, r1_row, some, N1, 0, space1))
+        for done in range(0, max(rows, 1), BLOCK):
+            some, last = min(BLOCK, rows - done), rows - done - 1
+            call(pack, (r0 + size * last * r0_row, -r0_row, some, N0, 0, space0))
+            call(pack, (r1 + size * last * r1_row, -r1_row, some, N1, 0, space1))
             if right_sums != 0:
                 second = right_sums + size * N0
                 call(product, (one, 0, 0, 1, some, space0, right_sums, 0, N0, 1, 1, 0))
                 call(product, (one, 0, 0, 1, some, space1, second, 0, N1, 1, 1, 0))
-            more = 1 if add != 0 or first > 0 else 0
+            more = 1 if add != 0 or done > 0 else 0
             for p in range(2):
                 source, source_row, M = (l1, l1_row, M1) if p else (l0, l0_row, M0)
                 before = M0 if p else 0
                 for i in range(0, M, strip):
                     m = min(strip, M - i)
                     stride = half if m <= half else width
-                    begin = source + size * (first * source_row + i)
+                    begin = source + size * (last * source_row + i)
                     for k in range(some):
-                        copy(left + size * k * stride, begin + size * k * source_row, size * m)
+                        copy(left + size * k * stride, begin - size * k * source_row, size * m)
                     if left_sums != 0:
                         sums = left_sums + size * (before + i)
                         call(product, (one, 0, 0, 1, some, left, sums, 0, m, 1, 1, 0))

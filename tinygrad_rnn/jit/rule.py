@@ -56,8 +56,9 @@ class Rule:
 
     def source(self, arrays: tuple[str, ...], numbers: tuple[str, ...] = ()) -> str:
         """The lines as one loop, in the words of a kit."""
-        given = ", ".join([*arrays, *numbers])
+        given = ", ".join([*(f"a_{name}" for name in arrays), *(f"c_{name}" for name in numbers)])
         words = {name: f"v_{name}" for name in (*arrays, *self.assigned)}
+        words |= {name: f"c_{name}" for name in numbers}
         body = [f"v_{name} = r_{name}[j]" for name in arrays]
         for line in self.lines:
             name, text = line.split(" = ", 1)
@@ -66,12 +67,12 @@ class Rule:
         return "\n".join([
             "@loop",
             f"def each(n, {given}):",
-            *(f"    r_{name} = row_of({name}, 0, 0, n)" for name in arrays),
-            *(f"    {name} = F({name})" for name in numbers),
+            *(f"    r_{name} = row_of(a_{name}, 0, 0, n)" for name in arrays),
+            *(f"    c_{name} = F(c_{name})" for name in numbers),
             "    for j in range(n):",
             *(f"        {line}" for line in body),
             "",
             "@driver",
             f"def update({given}):",
-            f"    each({arrays[0]}.shape[1], {given})",
+            f"    each(a_{arrays[0]}.shape[1], {given})",
         ])  # fmt: skip

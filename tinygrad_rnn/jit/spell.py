@@ -3,6 +3,8 @@
 import ast
 import math
 
+from ..autograd.elementwise import NUMPY, ROWS
+
 
 def literal(value: float) -> str:
     """A number in the dtype of the loop: any other would make it wider."""
@@ -23,6 +25,14 @@ class _Speller(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.Name:
         return ast.Name(literal(node.value))
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        row = ROWS.get(ast.unparse(node.func))
+        if row is None or row.name in NUMPY:
+            return node
+        words = dict(zip(row.inputs, map(ast.unparse, node.args), strict=True))
+        return ast.Name(f"({spelled(row.forward, words)})")  # a row that says another: silu
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)

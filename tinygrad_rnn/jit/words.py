@@ -6,7 +6,7 @@ import numpy as np
 
 from . import words32
 from .compiler import word
-from .intrinsics import product, row_of, where
+from .intrinsics import maximum, minimum, product, row_of, where
 
 
 @word
@@ -33,8 +33,8 @@ def words(dtype: np.dtype) -> dict[str, Any]:
         return np.empty((rows, width), F)
 
     return {
-        "maximum": words32.maximum,
-        "minimum": words32.minimum,
+        "maximum": maximum,
+        "minimum": minimum,
         **({name: getattr(words32, name) for name in PRECISE} if F is np.float32 else PRECISE),
         **ANYWAY,
         "F": F,

@@ -21,16 +21,6 @@ INF, LEAST = F(np.inf), F(2.0**-126)
 
 
 @word
-def maximum(x: Any, z: Any) -> Any:
-    return where((x >= z) | (x != x), x, z)
-
-
-@word
-def minimum(x: Any, z: Any) -> Any:
-    return where((x <= z) | (x != x), x, z)
-
-
-@word
 def sign(x: Any) -> Any:
     return where(x > F(0), F(1), where(x < F(0), F(-1), x))
 

@@ -15,8 +15,6 @@ from ..autograd.creation import drawn
 from ..autograd.functions import cat
 from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
-from .program import CannotCompile
-from .scan import Reading, reading_of, scan_step
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,16 +61,21 @@ class _Signature:
         self.vectors = {i: Tensor(np.zeros_like(inputs[i]._array), inputs[i].requires_grad)
                         for i in others}  # fmt: skip
         self.fixed = [None if isinstance(v, Tensor) else v for v in inputs]
-        self.known: dict[Any, Reading] = {}
+        self.known: dict[Any, Any] = {}  # readings
         self.samples = [np.ones(self._flat(inputs[i].shape), inputs[i].dtype) for i in self.rows]
         self.sizes: list[tuple[int, ...]] = []
         self.several = False
+        self.cell = self._cell()
 
     def run(self, inputs: Sequence[Any]) -> Any:
+        from .back import scan_step
+        from .program import CannotCompile
+        from .readings import reading_of
+
         try:
             if not self.fits:
                 raise CannotCompile("the arguments have no rows in common")
-            reading = reading_of(self.known, self._cell, self.samples[0], ())
+            reading = reading_of(self.known, self.cell, self.samples[0], ())
             rows = [inputs[i].reshape(self._flat(inputs[i].shape)) for i in self.rows]
             loop = reading.loop(self._wanted(reading, rows), False)
         except CannotCompile:
@@ -93,23 +96,27 @@ class _Signature:
         )
         return results if self.several else results[0]
 
-    def _cell(self, x: Tensor, state: tuple[()]) -> tuple[Tensor, tuple[()]]:
+    def _cell(self) -> Callable[..., Any]:
         """The function as a step of a cell without state; further rows come like random draws."""
-        arguments = list(self.fixed)
-        for i, vector in self.vectors.items():
-            arguments[i] = vector
-        arguments[self.rows[0]] = x
-        for i, sample in zip(self.rows[1:], self.samples[1:], strict=True):
-            arguments[i] = drawn(None, lambda _, sample=sample: sample)
-        made = self.function(*arguments)
-        self.several = isinstance(made, tuple | list)
-        results = made if self.several else (made,)
-        self.sizes = [result.shape[1:] for result in results]
-        N = len(x)
-        flat = [result.reshape(N, -1) for result in results]
-        return cat(flat, -1) if self.several else flat[0], state
 
-    def _wanted(self, reading: Reading, rows: Sequence[Tensor]) -> frozenset[str]:
+        def cell(x: Tensor, state: tuple[()]) -> tuple[Tensor, tuple[()]]:
+            arguments = list(self.fixed)
+            for i, vector in self.vectors.items():
+                arguments[i] = vector
+            arguments[self.rows[0]] = x
+            for i, sample in zip(self.rows[1:], self.samples[1:], strict=True):
+                arguments[i] = drawn(None, lambda _, sample=sample: sample)
+            made = self.function(*arguments)
+            self.several = isinstance(made, tuple | list)
+            results = made if self.several else (made,)
+            self.sizes = [result.shape[1:] for result in results]
+            flat = [result.reshape(len(x), -1) for result in results]
+            return cat(flat, -1) if self.several else flat[0], state
+
+        cell.__dict__ |= {"__wrapped__": self.function, "vectors": tuple(self.vectors.values())}
+        return cell
+
+    def _wanted(self, reading: Any, rows: Sequence[Tensor]) -> frozenset[str]:
         if not mode.recording:
             return frozenset()
         names = ["x", *(f"draw{i}" for i in range(len(rows) - 1))]

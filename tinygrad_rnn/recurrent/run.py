@@ -205,10 +205,16 @@ class Gradients:
                 )
                 if not whole:
                     self.begun.add(name)
+        parts: dict[int, list[Weight]] = {}
         for tall in plan.tall:
-            leaf = tall.weight.leaf
-            if f"weight{leaf}" in wanted and leaf not in self.weights:
-                self.weights[leaf] = np.zeros(run.leaves[leaf].shape, self.dtype)
+            if f"weight{tall.weight.leaf}" in wanted:
+                parts.setdefault(tall.weight.leaf, []).append(tall.weight)
+        self.blank: set[int] = set()  # weights whose gradients hold nothing yet, not even zeros
+        for leaf, weights in parts.items():
+            shape = run.leaves[leaf].shape
+            once = len(set(weights)) == len(weights) and sum(map(_size, weights)) == math.prod(shape)
+            self.weights[leaf] = (np.empty if once else np.zeros)(shape, self.dtype)
+            self.blank |= {leaf} if once else set()
 
     def add(self, chunk: Chunk, dy: np.ndarray) -> None:
         """Goes back over a chunk, with the gradient of its outputs."""
@@ -230,6 +236,7 @@ class Gradients:
         self.state = [arrays[f"dstate{i}"][:B] for i in range(len(self.state))]
         jobs = [*self._weight_jobs(chunk), *self._input_jobs(chunk)]
         _in_parts(lambda p: [job(p) for job in jobs], chunk.threads)
+        self.blank.clear()
 
     def leaf(self, i: int) -> np.ndarray:
         """The gradient of a closed-over array, of its shape."""
@@ -272,6 +279,7 @@ class Gradients:
         array, row, column = self._piece(chunk, pair[0].dz)
         weight, N, rows = pair[0].weight, _width(pair[0].dz), chunk.T * chunk.B
         out, (r, _), (c, _) = self.weights[weight.leaf], weight.rows, weight.columns
+        add = weight.leaf not in self.blank
 
         def job(p: int) -> None:
             a, b = _share(N, p, chunk.threads)
@@ -280,11 +288,11 @@ class Gradients:
                 return
             if weight.transposed:
                 self.kit.gradient(
-                    self.kit.tiles, dz, lefts, rows, out, r + a, c, True, part, 1
+                    self.kit.tiles, dz, lefts, rows, out, r + a, c, add, part, 1
                 )
             else:
                 self.kit.gradient(
-                    self.kit.tiles, lefts, dz, rows, out, r, c + a, True, part, 2
+                    self.kit.tiles, lefts, dz, rows, out, r, c + a, add, part, 2
                 )
 
         return job
@@ -326,6 +334,10 @@ def _covered(plan: Plan, name: str) -> int:
 
 def _columns(array: np.ndarray) -> int:
     return math.prod(array.shape[2:])
+
+
+def _size(weight: Weight) -> int:
+    return (weight.rows[1] - weight.rows[0]) * (weight.columns[1] - weight.columns[0])
 
 
 def _width(atoms: Sequence[Any]) -> int:

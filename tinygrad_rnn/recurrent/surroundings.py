@@ -107,7 +107,9 @@ class Surroundings:
                                if not name.startswith("__") or name == "__call__"]  # fmt: skip
 
     def _look_at_function(self, function: FunctionType) -> None:
-        function = getattr(function, "__wrapped__", function)
+        if hasattr(function, "__wrapped__"):  # what is around it reads nothing of its own
+            self._add(function.__name__, vars(function).values())
+            return
         if _trusted(function.__module__):
             return
         self._add(function.__name__, function.__defaults__ or ())
