@@ -52,8 +52,8 @@ class Back:
         return [*self.arrays, *self.run.arrays]
 
     def __call__(self, dy: np.ndarray, *dfinal: np.ndarray) -> list[Any]:
-        found = Gradients(self.run, dy, dfinal)
-        given, state, leaves = self._sorted(self.arrays)
+        found = Gradients(self.run, dy.reshape(self.run.outputs.shape), dfinal)
+        leaves = self._sorted(self.arrays)[2]
         gs = [found.given.get(name) for name in self.names]
         gs += found.state
         wanted = self.run.loop.plan.wanted
