@@ -3,6 +3,7 @@
 The bounds below which NumPy does the work are measured by ``benchmarks/kernels.py``.
 """
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -90,5 +91,4 @@ def _shared(part: Any, n: int, work: float) -> None:
         part(0, n)
     else:
         cuts = [n * p // parts for p in range(parts + 1)]
-        threads.together([lambda cut=cut: part(*cut) for cut in pairwise(cuts)])
-
+        threads.together([partial(part, *cut) for cut in pairwise(cuts)])

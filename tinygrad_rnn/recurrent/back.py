@@ -22,7 +22,7 @@ def scan_step(
     every: int | None = None,
     ids: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], "Back"]:
-    """The primitive: (what is given, parts of the state, closed-over arrays) -> outputs, last state.
+    """The primitive: (given, parts of the state, closed-over arrays) -> outputs, last state.
 
     The input is given for all T steps, or, with `ids` (T, B), it is a table that they are looked up
     in; where `draws` is None, so is what the step draws.

@@ -84,8 +84,8 @@ def differentiate(
         atoms = [graph.leaf(name, column, width)
                  for width, column in zip(widths, columns, strict=False)]  # fmt: skip
         if any(atom in found.leaves for atom in atoms):
-            dz = tuple(found.leaves.pop(atom, None) or graph.copy(graph.number(0.0), atom.width)
-                       for atom in atoms)  # fmt: skip
+            zeros = (graph.copy(graph.number(0.0), atom.width) for atom in atoms)
+            dz = tuple(map(found.leaves.pop, atoms, zeros))
             found.tall.append(Tall(term.left, term.weight, graph.side(dz)))
     graph.note = ""
     return found

@@ -105,7 +105,11 @@ class _Signature:
                 arguments[i] = vector
             arguments[self.rows[0]] = x
             for i, sample in zip(self.rows[1:], self.samples[1:], strict=True):
-                arguments[i] = drawn(None, lambda _, sample=sample: sample)
+
+                def given(_: Any, sample: np.ndarray = sample) -> np.ndarray:
+                    return sample
+
+                arguments[i] = drawn(None, given)
             made = self.function(*arguments)
             self.several = isinstance(made, tuple | list)
             results = made if self.several else (made,)

@@ -288,7 +288,9 @@ def _place_of_leaf(atom: Atom) -> Place:
     array, column = atom.detail
     if array.startswith("dstate"):
         return Place(array, "arriving", column)
-    row = {"vector": "only", "batch": "sample", "table": "listed"}.get(array.rstrip("0123456789"), "now")
+    row = {"vector": "only", "batch": "sample", "table": "listed"}.get(
+        array.rstrip("0123456789"), "now"
+    )
     return Place(array, row, column)
 
 

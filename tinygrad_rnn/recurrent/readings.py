@@ -48,9 +48,7 @@ class Reading:
                 found |= {f"weight{i}", f"vector{i}", f"batch{i}"}
         return found
 
-    def plan(
-        self, wanted: frozenset[str], lengths: bool = False, from_table: bool = False
-    ) -> Plan:
+    def plan(self, wanted: frozenset[str], lengths: bool = False, from_table: bool = False) -> Plan:
         """Raises: CannotCompile."""
         dtype = self.step.x.dtype
         for leaf in self.leaves:
@@ -58,9 +56,7 @@ class Reading:
                 raise CannotCompile(f"a closed-over tensor is {leaf.dtype}, and the input {dtype}")
         return Plan(self.step, wanted, lengths, from_table)
 
-    def loop(
-        self, wanted: frozenset[str], lengths: bool = False, from_table: bool = False
-    ) -> Loop:
+    def loop(self, wanted: frozenset[str], lengths: bool = False, from_table: bool = False) -> Loop:
         """Raises: CannotCompile."""
         key = wanted, lengths, from_table
         if key not in self.loops:
@@ -141,7 +137,8 @@ def looked_up(xs: Tensor) -> tuple[Tensor, np.ndarray] | None:
     node = xs.grad_fn
     if node is None or node.op is not primitives.index or node.retained or xs.ndim != 3:
         return None
-    (ids, *others), table = node.options["key"], node.edges[0][0] if node.edges else None
+    (ids, *others), edge = node.options["key"], node.edges[0] if node.edges else None
+    table = edge[0] if edge else None
     if others or not isinstance(ids, np.ndarray) or ids.shape != xs.shape[:2]:
         return None
     if not isinstance(table, Tensor) or 2 * len(table) > ids.size or ids.dtype.kind not in "iu":

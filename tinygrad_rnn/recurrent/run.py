@@ -6,6 +6,7 @@ itself.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -207,4 +208,4 @@ def in_parts(task: Callable[[int], Any], parts: int) -> None:
     if parts == 1:
         task(0)
     else:
-        jit.together([lambda p=p: task(p) for p in range(parts)])
+        jit.together([partial(task, p) for p in range(parts)])

@@ -134,13 +134,9 @@ class Gradients:
             if a == b:
                 return
             if weight.transposed:
-                self.kit.gradient(
-                    self.kit.tiles, dz, lefts, rows, out, r + a, c, add, part, 1
-                )
+                self.kit.gradient(self.kit.tiles, dz, lefts, rows, out, r + a, c, add, part, 1)
             else:
-                self.kit.gradient(
-                    self.kit.tiles, lefts, dz, rows, out, r, c + a, add, part, 2
-                )
+                self.kit.gradient(self.kit.tiles, lefts, dz, rows, out, r, c + a, add, part, 2)
 
         return job
 
@@ -176,7 +172,7 @@ class Gradients:
         """Adds up the gradients of equal rows of the table, cut between threads by columns."""
         scatter = jit.sums_of(self.dtype, self.run.loop.which).scatter
         V = 0 if self.run.table is None else len(self.run.table)
-        jobs = []
+        jobs: list[Callable[[int], None]] = []
         for dz in dict.fromkeys(t.dz for t in self.plan.tall if self._is_looked_up(t)):
             array, _, column = self._piece(chunk, dz)
             sums = self.found_by_id.setdefault(dz, np.zeros((V, _width(dz)), self.dtype))
