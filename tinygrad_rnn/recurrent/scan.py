@@ -7,7 +7,7 @@ from contextlib import ContextDecorator
 from typing import Any, Self
 
 from ..autograd.tensor import Tensor
-from .unroll import State, alive_until, begun, map_state, unroll, without_padding
+from .unroll import State, alive_until, begun, map_state, shaped, unroll, without_padding
 
 
 def scan(
@@ -61,9 +61,9 @@ def scan(
         scan_step, given, *flat(state), *step.evaluated(reading.leaves),
         loop=loop, step=step, T=T, draws=draws_of(step, T), alive=alive, every=every, ids=ids,
     )  # fmt: skip
-    outputs = outputs.reshape(T, B, *step.output.shape[1:])
     parts = iter(final)
-    return outputs, map_state(lambda old: next(parts).reshape(old.shape), state)
+    new = map_state(lambda old: shaped(next(parts), *old.shape), state)
+    return shaped(outputs, T, B, *step.output.shape[1:]), new
 
 
 def _steps_between(given: int | str | None, T: int) -> int | None:
