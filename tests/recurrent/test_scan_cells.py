@@ -4,19 +4,16 @@ A cell is a function ``step(p, x, state)`` with the shapes of its state and of i
 which are texts in the sizes B (batch), I (input) and H (hidden).
 """
 
-import importlib
-
 import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 from tinygrad_rnn.nn import functional as F
+from tinygrad_rnn.recurrent import map_state, readings
 from tinygrad_rnn.recurrent.program import flat
-from tinygrad_rnn.recurrent.unroll import map_state, unroll
 
-scanning = importlib.import_module("tinygrad_rnn.recurrent.scan")
-scan, why_not_compiled = scanning.scan, scanning.why_not_compiled
+scan, unroll, why_not_compiled = tg.scan, tg.unroll, tg.why_not_compiled
 
 ZOO = {}
 SIZES = {"B": 3, "I": 4, "H": 6}
@@ -675,9 +672,9 @@ for name, f in {
 @pytest.fixture
 def on_numpy(monkeypatch):
     """The generated text runs as plain Python; no compiler."""
-    made = scanning.Loop
-    monkeypatch.setattr(scanning, "Loop", lambda plan, dtype: made(plan, dtype, "numpy"))
-    monkeypatch.setattr(scanning.jit, "why_absent", lambda: None)
+    made = readings.Loop
+    monkeypatch.setattr(readings, "Loop", lambda plan, dtype: made(plan, dtype, "numpy"))
+    monkeypatch.setattr(readings.jit, "why_absent", lambda: None)
 
 
 def results(run, cell, xs, state, lengths=None, others=(), seed=1):
@@ -734,7 +731,7 @@ COMPILED = {
 
 
 def check_compiled(name, dtype, rng):
-    if reason := scanning.jit.why_absent():
+    if reason := readings.jit.why_absent():
         pytest.skip(reason)
     tolerance = 1e-12 if dtype == np.float64 else 2e-5
     cell, xs, state = ZOO[name].made(rng, dtype)

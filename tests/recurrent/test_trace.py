@@ -1,7 +1,5 @@
 """What is read of a cell, and what is refused with which reason."""
 
-import importlib
-
 import numpy as np
 import pytest
 
@@ -13,8 +11,6 @@ from tinygrad_rnn.recurrent.lower import Lowering
 from tinygrad_rnn.recurrent.program import CannotCompile, flat, with_ends
 from tinygrad_rnn.recurrent.sameness import Same
 from tinygrad_rnn.recurrent.trace import trace
-
-why_not_compiled = importlib.import_module("tinygrad_rnn.recurrent.scan").why_not_compiled
 
 B, I, H = 3, 4, 6
 X, STATE = np.ones((B, I)), np.ones((B, H))
@@ -173,7 +169,7 @@ def test_a_refusal_says_what_and_why(cell, reason):
 def test_ids_are_refused():
     table = nn.Embedding(5, H)
     ids = tg.tensor(np.zeros((4, B), int))
-    reason = why_not_compiled(lambda i, h: (table(i), h), ids, tg.zeros(B, H))
+    reason = tg.why_not_compiled(lambda i, h: (table(i), h), ids, tg.zeros(B, H))
     assert reason == "input and state are float32, int64; expected float32 or float64, one of them"
 
 
