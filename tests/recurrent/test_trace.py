@@ -1,5 +1,7 @@
 """What is read of a cell, and what is refused with which reason."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -131,6 +133,12 @@ def test_an_iterator_is_left_alone():
     cell = lambda x, h: (h * next(times), h)
     assert "iterator (times)" in refusal(cell)
     assert next(times) == 0
+
+
+def test_reading_takes_nothing_from_pythons_random_numbers():
+    before = random.getstate()
+    assert "a second step differs" in refusal(lambda x, h: (h * random.random(), h))
+    assert random.getstate() == before
 
 
 @pytest.mark.parametrize(
