@@ -2,6 +2,7 @@
 
 import ast
 import math
+from typing import Any
 
 from ..autograd.elementwise import NUMPY, ROWS
 
@@ -24,7 +25,8 @@ class _Speller(ast.NodeTransformer):
         return ast.Name(self.words.get(node.id, node.id))
 
     def visit_Constant(self, node: ast.Constant) -> ast.Name:
-        return ast.Name(literal(node.value))
+        value: Any = node.value
+        return ast.Name(literal(value))
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)

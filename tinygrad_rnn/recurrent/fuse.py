@@ -15,6 +15,7 @@ from ..autograd.creation import drawn
 from ..autograd.functions import cat
 from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
+from .unroll import shaped
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,7 +77,7 @@ class _Signature:
             if not self.fits:
                 raise CannotCompile("the arguments have no rows in common")
             reading = reading_of(self.known, self.cell, self.samples[0], ())
-            rows = [inputs[i].reshape(self._flat(inputs[i].shape)) for i in self.rows]
+            rows = [shaped(inputs[i], *self._flat(inputs[i].shape)) for i in self.rows]
             loop = reading.loop(self._wanted(reading, rows), False)
         except CannotCompile:
             return self.function(*inputs)
@@ -92,7 +93,7 @@ class _Signature:
         widths = [math.prod(size) for size in self.sizes]
         parts = made.split(widths, -1) if self.several else (made,)
         results = tuple(
-            part.reshape(*self.lead, *size) for part, size in zip(parts, self.sizes, strict=True)
+            shaped(part, *self.lead, *size) for part, size in zip(parts, self.sizes, strict=True)
         )
         return results if self.several else results[0]
 
@@ -105,7 +106,11 @@ class _Signature:
                 arguments[i] = vector
             arguments[self.rows[0]] = x
             for i, sample in zip(self.rows[1:], self.samples[1:], strict=True):
-                arguments[i] = drawn(None, lambda _, sample=sample: sample)
+
+                def given(_: Any, sample: np.ndarray = sample) -> np.ndarray:
+                    return sample
+
+                arguments[i] = drawn(None, given)
             made = self.function(*arguments)
             self.several = isinstance(made, tuple | list)
             results = made if self.several else (made,)
