@@ -591,6 +591,46 @@ def a_product_of_the_input_alone_reused(p, x, h):
     return h, h
 
 
+@zoo(W="H, H", U="I, H")
+def a_weight_on_the_left(p, x, h):
+    h = tg.tanh((p.W @ h.T).T + x @ p.U)
+    return h, h
+
+
+@zoo(W="H, H", U="H, I")
+def a_weight_on_the_left_of_columns(p, x, h):
+    h = tg.tanh(p.W @ h[..., None] + p.U @ x[..., None]).squeeze(-1)
+    return h, h
+
+
+@zoo(W="3, H // 3, H // 3", U="I, H")
+def a_weight_for_each_head(p, x, h):
+    B, H = h.shape
+    h = tg.tanh((h.reshape(B, 3, 1, H // 3) @ p.W).reshape(B, H) + x @ p.U)
+    return h, h
+
+
+@zoo("2, 2", W="I, 4")
+def fast_weights(p, x, S):
+    k, q = (x @ p.W).chunk(2, -1)
+    S = 0.9 * S + k[:, :, None] * q[:, None, :]
+    return (S @ k[:, :, None]).squeeze(-1), S
+
+
+@zoo("H", W="I, H")
+def attention_between_heads(p, x, h):
+    q = (h + x @ p.W).reshape(h.shape[0], 3, -1)
+    h = ((q @ q.mT / 2).softmax(-1) @ q).flatten(1)
+    return h, h
+
+
+@zoo("H", W="I, H")
+def values_stacked_before_the_batch(p, x, h):
+    both = tg.stack([tg.tanh(h), x @ p.W], 0)
+    h = both.sum(0) * 0.5 + both.amax(0) * both[1]
+    return h, h
+
+
 # ------------------------------------------------------------------------------- rows of the table
 
 
@@ -764,6 +804,11 @@ class TestAround:
 
     def test_a_cell_without_columns_of_input(self):
         check(*self.made("without_input", I=0))
+
+    @pytest.mark.parametrize("lengths", [[0], [3], [5]])
+    def test_one_sequence_that_ends(self, lengths):
+        for name in ("lstm_with_peepholes", "zoneout", "a_state_of_one_number", "heads"):
+            check(*self.made(name, B=1), lengths)
 
     def test_a_hidden_size_of_one(self):
         for name in (

@@ -161,6 +161,7 @@ def test_reading_takes_nothing_from_pythons_random_numbers():
         (lambda x, h: (h.reshape(H, B), h), "reshape of (3, 6): it mixes the samples of a batch"),
         (lambda x, h: (h.T, h), "samples not along its first dim"),
         (lambda x, h: (h > 0, h), "a result is boolean"),
+        (lambda x, h: (h[:, :0], h), "a result of shape (3, 0) has no columns"),
         (lambda x, h: ((h > 0).sum(-1, True) * h, h), "sum gives int64"),
         (lambda x, h: (h.float().double(), h), "cast gives float32; a loop holds float64"),
         (lambda x, h: (h * tg.rand(H, dtype=h.dtype), h), "draw 0 has shape (6,); expected (3, "),
