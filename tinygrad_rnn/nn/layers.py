@@ -179,11 +179,11 @@ class Stacked(Recurrent):
         return list(zip(*(self._cut(part) for part in state), strict=True))
 
     def _check_state(self, name: str, state: State, expected: tuple[int, ...]) -> None:
-        example = self.cells[0].initial_state(1)
-        pair = isinstance(example, tuple)
-        parts = state if isinstance(state, tuple | list) else (state,)
-        if pair != isinstance(state, tuple | list) or (pair and len(parts) != len(example)):
-            kind = "(h_0, c_0), a pair of Tensors" if pair else "h_0, one Tensor"
+        count = self.cells[0].parts
+        several = isinstance(state, tuple | list)
+        parts = state if several else (state,)
+        if several != (count > 1) or len(parts) != count:
+            kind = "(h_0, c_0), a pair of Tensors" if count > 1 else "h_0, one Tensor"
             raise ValueError(f"{name}: expected the state to be {kind}, got {type(state).__name__}")
         for part in parts:
             if part.shape != expected:

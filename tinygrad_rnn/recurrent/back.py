@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.operations import array_of
 from ..autograd.tensor import Tensor, grad
 from .program import Step, flat
-from .run import Loop, Pass
+from .run import FEW, Loop, Pass
 from .tall import Gradients
 from .unroll import State, map_state, unroll
 
@@ -29,6 +30,21 @@ def scan_step(
     """
     back = Back(loop, step, arrays, T, draws, alive, every, ids)
     return [back.run.outputs, *back.run.final], back
+
+
+def unrecorded(
+    xs: Tensor, state: Sequence[Tensor], leaves: Sequence[Any], loop: Loop,
+    draws: Sequence[np.ndarray], alive: np.ndarray | None, every: int | None,
+) -> list[Tensor]:  # fmt: skip
+    """What `scan_step` computes, where nobody wants a gradient."""
+    arrays = [part._array for part in state]
+    closed = [array_of(leaf) for leaf in leaves]
+    if alive is None and not draws and xs.shape[0] * xs.shape[1] <= FEW:
+        results = loop.again(xs._array, arrays, closed)
+    else:
+        run = Pass(loop, xs._array, arrays, closed, draws, alive, every)
+        results = [run.outputs, *run.final]
+    return [Tensor(array) for array in results]
 
 
 class Back:

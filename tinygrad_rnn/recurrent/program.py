@@ -168,9 +168,15 @@ def flat(state: State) -> list[Any]:
     >>> flat((1, (2, 3)))
     [1, 2, 3]
     """
-    if isinstance(state, tuple | list):
-        return [v for part in state for v in flat(part)]
-    return [state]
+    if not isinstance(state, tuple | list):
+        return [state]
+    found: list[Any] = []
+    for part in state:
+        if isinstance(part, tuple | list):
+            found += flat(part)
+        else:
+            found.append(part)
+    return found
 
 
 def shapes_of(values: Iterable[Any]) -> str:

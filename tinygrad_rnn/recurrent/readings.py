@@ -75,8 +75,7 @@ _readings: WeakKeyDictionary[Any, dict[Any, Reading]] = WeakKeyDictionary()
 
 def read(cell: Any, xs: Tensor, state: State) -> Reading:
     """What was read of a cell, now or earlier.  Raises: CannotCompile."""
-    state = as_tuples(state)
-    if not all(isinstance(part, Tensor) for part in flat(state)):
+    if not all([isinstance(part, Tensor) for part in flat(state)]):
         raise CannotCompile("the state holds something that is not a Tensor")
     try:
         known = _readings.setdefault(cell, {})
@@ -97,13 +96,14 @@ def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State
         raise CannotCompile("it was switched off: compiled(False)")
     if reason := jit.why_absent():
         raise CannotCompile(f"nothing can be compiled: {reason}")
-    dtypes = {x.dtype, *(part.dtype for part in flat(state))}
+    parts = flat(state)
+    dtypes = {x.dtype, *[part.dtype for part in parts]}
     if len(dtypes) > 1 or x.dtype not in (np.float32, np.float64):
         names = ", ".join(sorted(map(str, dtypes)))
         raise CannotCompile(
             f"input and state are {names}; expected float32 or float64, one of them"
         )
-    key = x.shape, x.dtype, repr(map_state(np.shape, state))
+    key = x.shape, x.dtype, map_state(_shape, state)
     before = known.get(key)
     if before and before.step.around and not before.step.around.change():
         return before
@@ -115,8 +115,8 @@ def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State
     return made
 
 
-def as_tuples(state: State) -> State:
-    return map_state(lambda part: part, state)
+def _shape(array: np.ndarray) -> tuple[str, tuple[int, ...]]:
+    return "array", array.shape  # not to be taken for a part of the state
 
 
 def draws_of(step: Step, T: int) -> list[np.ndarray]:

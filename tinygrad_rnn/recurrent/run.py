@@ -41,6 +41,27 @@ class Loop:
         spans = [(w.rows[1] - w.rows[0]) * (w.columns[1] - w.columns[0]) for w in weights]
         self.widest = max((array.width for array in plan.arrays.values()), default=1)
         self.work = 2 * sum(spans) + 20 * sum(a.width for a in plan.arrays.values())
+        self.small: dict[tuple[int, int], Pass] = {}
+
+    def again(
+        self, xs: np.ndarray, state: Sequence[np.ndarray], leaves: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Outputs and last state of a few steps, in the arrays of the last call of this kind.
+
+        It is for sampling, step by step, where making arrays would take longer than the step.
+        """
+        size = xs.shape[0], xs.shape[1]
+        run = self.small.pop(size, None)  # two threads must not share it
+        if run is None or not run.reads(leaves):
+            run = Pass(self, xs.copy(), state, leaves, ())
+        else:
+            assert run.whole is not None
+            run.whole.arrays["x"][...] = xs.reshape(size[0] * size[1], -1)
+            run.whole.start(state)
+            run.whole.call("forward")
+        results = [run.outputs.copy(), *[array.copy() for array in run.final]]
+        self.small[size] = run
+        return results
 
 
 class Pass:
@@ -102,6 +123,14 @@ class Pass:
             state = [part.copy() for part in chunk.final]
         self.final = list(state)
 
+    def reads(self, leaves: Sequence[np.ndarray]) -> bool:
+        """Whether these are the closed-over arrays that this pass reads, in their own memory."""
+        dtype = self.loop.dtype
+        return all([
+            new is old and new.dtype == dtype and new.flags.carray
+            for new, old in zip(leaves, self.leaves, strict=True)
+        ])  # fmt: skip
+
     @property
     def arrays(self) -> list[np.ndarray]:
         """What must not change before the way back."""
@@ -154,6 +183,7 @@ class Chunk:
     def __init__(self, run: Pass, t0: int, t1: int, state: Sequence[np.ndarray]) -> None:
         self.run, self.loop = run, run.loop
         self.t0, self.T, self.B = t0, t1 - t0, run.B
+        self.arguments: dict[str, list[Any]] = {}
         self.threads = 1
         if self.T * self.B * self.loop.work > ALONE:
             self.threads = jit.get_num_threads()
@@ -166,9 +196,13 @@ class Chunk:
         for name, array in self.loop.plan.arrays.items():
             if array.rows in ("steps", "states"):
                 self.arrays[name] = self.empty(array)
-        for i, start in enumerate(state):
-            self.arrays[f"state{i}"][: self.B] = start.reshape(self.B, -1)
+        self.start(state)
         self.call("forward")
+
+    def start(self, state: Sequence[np.ndarray]) -> None:
+        """Sets the initial state."""
+        for i, part in enumerate(state):
+            self.arrays[f"state{i}"][: self.B] = part.reshape(self.B, -1)
 
     @property
     def outputs(self) -> np.ndarray:
@@ -193,10 +227,14 @@ class Chunk:
 
     def call(self, name: str) -> None:
         """Runs a direction over all steps, in shards."""
-        written: Written = self.loop.written[name]
+        given = self.arguments.get(name)
+        if given is None:
+            written: Written = self.loop.written[name]
+            given = [*self.loop.widths, *(self.arrays[array] for array in written.arrays)]
+            given += map(self.run.packed, written.weights)
+            if self.run.direct:  # it may be called again
+                self.arguments[name] = given
         function = getattr(self.loop.module, name)
-        given = [*self.loop.widths, *(self.arrays[array] for array in written.arrays)]
-        given += map(self.run.packed, written.weights)
         T, B, tiles = self.T, self.B, self.run.tiles
         parts = min(self.threads, B)
         size = -(-B // parts) * self.loop.widest * self.loop.dtype.itemsize

@@ -33,14 +33,13 @@ def scan(
     xs, state = begun(cell, xs, state)
     every = _steps_between(checkpoint_every, xs.shape[0])
     # The generator is imported when it is first used: plain programs do not wait for it.
-    from .back import scan_step
+    from . import back, readings
     from .program import CannotCompile, flat
-    from .readings import draws_of, looked_up, read
 
     T, B = xs.shape[:2]
-    table = looked_up(xs) if lengths is None else None
+    table = readings.looked_up(xs) if lengths is None else None
     try:
-        reading = read(cell, xs, state)
+        reading = readings.read(cell, xs, state)
         wanted = reading.wanted(xs, state)
         try:
             loop = reading.loop(wanted, lengths is not None, table is not None)
@@ -56,13 +55,17 @@ def scan(
         given = without_padding(xs, alive)
     if table is not None:
         given, ids = table
-    step = reading.step
-    outputs, *final = Tensor.apply(
-        scan_step, given, *flat(state), *step.evaluated(reading.leaves),
-        loop=loop, step=step, T=T, draws=draws_of(step, T), alive=alive, every=every, ids=ids,
-    )  # fmt: skip
-    parts = iter(final)
-    new = map_state(lambda old: shaped(next(parts), *old.shape), state)
+    step, parts = reading.step, flat(state)
+    leaves, draws = step.evaluated(reading.leaves), readings.draws_of(step, T)
+    if not wanted:
+        outputs, *final = back.unrecorded(xs, parts, leaves, loop, draws, alive, every)
+    else:
+        outputs, *final = Tensor.apply(
+            back.scan_step, given, *parts, *leaves,
+            loop=loop, step=step, T=T, draws=draws, alive=alive, every=every, ids=ids,
+        )  # fmt: skip
+    last = iter(final)
+    new = map_state(lambda old: shaped(next(last), *old.shape), state)
     return shaped(outputs, T, B, *step.output.shape[1:]), new
 
 

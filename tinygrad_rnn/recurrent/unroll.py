@@ -85,9 +85,12 @@ def map_state(f: Callable[..., Any], *states: State) -> State:
 
     ``map_state(Tensor.detach, state)`` is what truncated backpropagation through time carries on.
     """
-    if isinstance(states[0], tuple | list):
-        return tuple(map_state(f, *parts) for parts in zip(*states, strict=True))
-    return f(*states)
+    first = states[0]
+    if not isinstance(first, tuple | list):
+        return f(*states)
+    if len(states) == 1:
+        return tuple([map_state(f, part) for part in first])
+    return tuple([map_state(f, *parts) for parts in zip(*states, strict=True)])
 
 
 def lengths_of(lengths: Any, T: int, B: int) -> np.ndarray:
