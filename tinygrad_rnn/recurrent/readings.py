@@ -75,7 +75,7 @@ _readings: WeakKeyDictionary[Any, dict[Any, Reading]] = WeakKeyDictionary()
 
 def read(cell: Any, xs: Tensor, state: State) -> Reading:
     """What was read of a cell, now or earlier.  Raises: CannotCompile."""
-    if not all([isinstance(part, Tensor) for part in flat(state)]):
+    if not all(isinstance(part, Tensor) for part in flat(state)):
         raise CannotCompile("the state holds something that is not a Tensor")
     try:
         known = _readings.setdefault(cell, {})
