@@ -1,6 +1,9 @@
 """New tensors, and the random generators that fill them: nothing here uses NumPy's global state."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -103,10 +106,13 @@ class Generator:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        self.numpy = np.random.default_rng(seed)
         self._seed = seed
 
-    def manual_seed(self, seed: int) -> "Generator":
+    @cached_property
+    def numpy(self) -> np.random.Generator:
+        return np.random.default_rng(self._seed)  # made when first used: its import takes a while
+
+    def manual_seed(self, seed: int) -> Generator:
         """Starts again from `seed`; returns the generator."""
         self.numpy = np.random.default_rng(seed % 2**64)
         self._seed = seed

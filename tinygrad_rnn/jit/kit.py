@@ -1,10 +1,8 @@
 """A kit: what compiled code for one dtype is made of, and what Python calls around it."""
 
-import hashlib
 import sys
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -102,15 +100,20 @@ def why_absent() -> str | None:
 
 def digest(*parts: str) -> str:
     """Stands for a text and all that its compiled form depends on but the processor."""
-    return hashlib.sha256(repr((*parts, surroundings())).encode()).hexdigest()[:16]
+    from hashlib import sha256
+
+    return sha256(repr((*parts, surroundings())).encode()).hexdigest()[:16]
 
 
 @cache
 def surroundings() -> tuple[str, ...]:
     """Versions, and the sources of this room."""
+    from hashlib import sha256
+    from pathlib import Path
+
     import llvmlite
     import numba
 
     sources = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))
-    own = hashlib.sha256(sources.encode()).hexdigest()
+    own = sha256(sources.encode()).hexdigest()
     return sys.version, np.__version__, numba.__version__, llvmlite.__version__, own

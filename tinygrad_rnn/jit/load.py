@@ -1,11 +1,9 @@
 """Source text as a module of compiled functions."""
 
 import ast
-import hashlib
 import linecache
 import sys
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -42,7 +40,9 @@ def load(source: str, dtype: Any, kit: str = "numba") -> ModuleType:
                 decorators = Decorators(name)
                 own = {"loop": decorators.loop, "driver": decorators.driver}
             else:
-                name, own = f"k_{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}", {}
+                from hashlib import sha256
+
+                name, own = f"k_{sha256(repr(key).encode()).hexdigest()[:16]}", {}
             _loaded[key] = run(name, source, {**words(dtype, kit), **own})
         return _loaded[key]
 
@@ -67,7 +67,8 @@ def fixed(module: ModuleType, dtype: Any, kit: str = "numba") -> ModuleType:
     As it stands, the file imports its words from `numpy_kit` and is plain Python; here it gets the
     words of the kit that is asked for in their place.
     """
-    source = Path(str(module.__file__)).read_text("utf-8")
+    with open(str(module.__file__), encoding="utf-8") as file:
+        source = file.read()
     lines = source.splitlines(keepends=True)
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom) and str(node.module).endswith("numpy_kit"):

@@ -126,10 +126,9 @@ class Pass:
     def reads(self, leaves: Sequence[np.ndarray]) -> bool:
         """Whether these are the closed-over arrays that this pass reads, in their own memory."""
         dtype = self.loop.dtype
-        return all([
-            new is old and new.dtype == dtype and new.flags.carray
-            for new, old in zip(leaves, self.leaves, strict=True)
-        ])  # fmt: skip
+        pairs = zip(leaves, self.leaves, strict=True)
+        same = (a is b and a.dtype == dtype and a.flags.carray for a, b in pairs)
+        return all(same)
 
     @property
     def arrays(self) -> list[np.ndarray]:
