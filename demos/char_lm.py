@@ -60,6 +60,13 @@ def loss_of(model: CharacterModel, inputs: tg.Tensor, targets: tg.Tensor, state:
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), state
 
 
+def warm_up(model: CharacterModel, batches: ContiguousBatches) -> None:
+    """A step that changes nothing: what it compiles is not part of the training time."""
+    inputs, targets = next(iter(batches))
+    loss_of(model, inputs, targets, None)[0].backward()
+    model.zero_grad()
+
+
 @tg.no_grad()
 def validate(model: CharacterModel, ids: np.ndarray, batch: int, steps: int) -> float:
     """Nats per character on text that the model has not learnt from."""
@@ -165,6 +172,7 @@ def train(model: CharacterModel, run: Run, learnt: np.ndarray, look: Any, show: 
     optimizer = optim.Adam(model.parameters(), lr=o.lr)
     batches = ContiguousBatches(learnt, o.batch, o.bptt)
     next_look = LOOK_EVERY
+    warm_up(model, batches)
     while True:
         state = None
         for inputs, targets in batches:

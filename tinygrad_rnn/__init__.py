@@ -94,6 +94,7 @@ from .autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .autograd.recording import enable_grad, is_grad_enabled, no_grad
 from .autograd.tensor import Tensor, grad
 from .jit.threads import get_num_threads, set_num_threads
+from .recurrent.fuse import fuse
 from .recurrent.scan import compiled, compiled_source, scan, why_not_compiled
 from .recurrent.unroll import unroll
 
@@ -133,6 +134,7 @@ __all__ = [
     "float64",
     "from_numpy",
     "full",
+    "fuse",
     "gather",
     "get_num_threads",
     "grad",

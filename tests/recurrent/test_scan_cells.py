@@ -1,10 +1,10 @@
 """A zoo of cells: `scan` gives the values and the gradients of `unroll` for each of them.
 
-A cell is a function ``step(p, x, state)`` with the shapes of its state and of its parameters; shapes
-are texts in the sizes B (batch), I (input) and H (hidden).
+A cell is a function ``step(p, x, state)`` with the shapes of its state and of its parameters,
+which are texts in the sizes B (batch), I (input) and H (hidden).
 """
 
-from types import SimpleNamespace
+import importlib
 
 import numpy as np
 import pytest
@@ -12,15 +12,11 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 from tinygrad_rnn.nn import functional as F
-from tinygrad_rnn.recurrent import map_state, scan, unroll
-from tinygrad_rnn.recurrent import scan as scan_function
 from tinygrad_rnn.recurrent.program import flat
+from tinygrad_rnn.recurrent.unroll import map_state, unroll
 
-import sys
-
-scanning = sys.modules["tinygrad_rnn.recurrent.scan"]
-why_not_compiled, compiled_source = scanning.why_not_compiled, scanning.compiled_source
-scan = scanning.scan
+scanning = importlib.import_module("tinygrad_rnn.recurrent.scan")
+scan, why_not_compiled = scanning.scan, scanning.why_not_compiled
 
 ZOO = {}
 SIZES = {"B": 3, "I": 4, "H": 6}
@@ -51,7 +47,9 @@ class Kind:
         normal = lambda *shape: rng.normal(size=shape).astype(dtype)
         shape = lambda text: eval(f"({text},)" if text else "()", dict(sizes))
         made = {name: 0.5 * normal(*shape(text)) for name, text in self.parameters.items()}
-        state = map_state(lambda text: tg.Tensor(normal(sizes["B"], *shape(text)), True), self.state)
+        state = map_state(
+            lambda text: tg.Tensor(normal(sizes["B"], *shape(text)), True), self.state
+        )
         xs = tg.Tensor(normal(sizes.get("T", T), sizes["B"], sizes["I"]), True)
         return Cell(self.step, made), xs, state
 
@@ -406,7 +404,7 @@ def states_shifted(p, x, state):
 
 @zoo(("H", "H"), W="H, H + I")
 def a_state_never_used(p, x, state):
-    h, c = state
+    h, _ = state
     h = tg.tanh(F.linear(glued(h, x), p.W))
     return h, (h, h * 2)
 
@@ -438,6 +436,12 @@ def the_output_is_a_multiple(p, x, h):
 def the_output_is_a_product(p, x, h):
     h = tg.tanh(F.linear(glued(h, x), p.W))
     return F.linear(h, p.V), h
+
+
+@zoo(W="H, H + I", V="5, H", b="5", U="3, H", d="3")
+def the_output_is_two_products_with_biases(p, x, h):
+    h = tg.tanh(F.linear(glued(h, x), p.W))
+    return glued(F.linear(h, p.V, p.b), F.linear(h, p.U, p.d)), h
 
 
 @zoo(W="H, H + I")
@@ -544,7 +548,9 @@ def a_product_with_a_vector(p, x, h):
 
 @zoo(W="H, 2 * I + H", V="H, I")
 def input_elementwise_and_in_a_product(p, x, h):
-    h = tg.tanh(F.linear(glued(x, h, x * x), p.W)) * (1 + x.sum(-1, keepdim=True)) + F.linear(x, p.V)
+    h = tg.tanh(F.linear(glued(x, h, x * x), p.W)) * (1 + x.sum(-1, keepdim=True)) + F.linear(
+        x, p.V
+    )
     return h, h
 
 
@@ -700,7 +706,9 @@ def check(cell, xs, state, lengths=None, others=(), tolerance=1e-12):
     for number, (a, b) in enumerate(zip(expected, found, strict=True)):
         assert a.shape == b.shape
         largest = np.abs(a[np.isfinite(a)]).max(initial=0)
-        np.testing.assert_allclose(b, a, rtol=0, atol=tolerance * max(largest, 1e-3), err_msg=str(number))
+        np.testing.assert_allclose(
+            b, a, rtol=0, atol=tolerance * max(largest, 1e-3), err_msg=str(number)
+        )
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -713,8 +721,236 @@ def test_scan_is_unroll(name, lengths, rng, on_numpy):
 
 
 @pytest.mark.parametrize("name", ZOO)
-@pytest.mark.parametrize(
-    "sizes", [{"B": 1}, {"B": 6}, {"B": 7, "I": 6}, {"B": 4, "T": 1}], ids=str
-)
+@pytest.mark.parametrize("sizes", [{"B": 1}, {"B": 6}, {"B": 7, "I": 6}, {"B": 4, "T": 1}], ids=str)
 def test_scan_is_unroll_in_odd_sizes(name, sizes, rng, on_numpy):
     check(*ZOO[name].made(rng, **sizes))
+
+
+COMPILED = {
+    "lstm_with_layer_norms": np.float32, "zoneout": np.float64,
+    "exponential_gates_with_a_stabiliser": np.float32, "attention_over_a_memory": np.float64,
+    "leaky_integrate_and_fire": np.float32, "comparisons": np.float32,
+}  # fmt: skip
+
+
+def check_compiled(name, dtype, rng):
+    if reason := scanning.jit.why_absent():
+        pytest.skip(reason)
+    tolerance = 1e-12 if dtype == np.float64 else 2e-5
+    cell, xs, state = ZOO[name].made(rng, dtype)
+    check(cell, xs, state, tolerance=tolerance)
+    xs.data[np.arange(T)[:, None] >= [2, 0, 5]] = np.nan
+    check(cell, xs, state, [2, 0, 5], tolerance=tolerance)
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_the_compiled_loop_is_unroll_too(name, rng):
+    check_compiled(name, COMPILED[name], rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ZOO)
+def test_every_cell_compiled(name, dtype, rng):
+    if dtype == np.float32 and name in ("antisymmetric", "closed_over_arrays"):
+        dtype = np.float64  # they hold arrays of that dtype
+    check_compiled(name, dtype, rng)
+
+
+# ------------------------------------------------------------------------------- what is around
+
+
+@pytest.mark.usefixtures("on_numpy")
+class TestAround:
+    def made(self, name="rnn", **sizes):
+        return ZOO[name].made(np.random.default_rng(0), **sizes)
+
+    def test_a_cell_without_columns_of_input(self):
+        check(*self.made("without_input", I=0))
+
+    def test_a_hidden_size_of_one(self):
+        for name in (
+            "rnn",
+            "lstm_with_layer_norms",
+            "minimal_gated_unit",
+            "nested_lstm",
+            "zoneout",
+        ):
+            check(*self.made(name, H=1))
+            check(*self.made(name, H=1, B=1, I=1))
+
+    @pytest.mark.parametrize(
+        "name", ["lstm_with_peepholes", "closed_over_batches", "antisymmetric"]
+    )
+    @pytest.mark.parametrize("wants", ["W", "xs", "state", "none", "no W"])
+    def test_gradients_for_some_leaves_only(self, name, wants):
+        cell, xs, state = self.made(name)
+        leaves = {"xs": xs, **{f"state {i}": s for i, s in enumerate(flat(state))}}
+        leaves |= dict(cell.named_parameters())
+        for key, leaf in leaves.items():
+            leaf.requires_grad = key != "W" if wants == "no W" else key.startswith(wants)
+        check(cell, xs, state)
+
+    def test_without_recording_it_gives_the_same_values_and_later_gradients(self):
+        cell, xs, state = self.made()
+        with tg.no_grad():
+            a, b = unroll(cell, xs, state)[0], scan(cell, xs, state)[0]
+        np.testing.assert_allclose(b.data, a.data, rtol=1e-12, atol=1e-14)
+        assert not b.requires_grad
+        check(cell, xs, state)
+
+    def test_no_grad_inside_a_step(self):
+        def cell(x, h):
+            with tg.no_grad():
+                gate = tg.sigmoid(h @ W)
+                scale = W.sum(0) * 0.1
+            h = gate * h + tg.tanh(x @ W) * scale
+            return h, h
+
+        _, xs, state = self.made(I=6)
+        W = tg.Tensor(np.random.default_rng(1).normal(size=(6, 6)), True)
+        check(cell, xs, state, others=[W])
+
+    def test_functions_closures_and_lists_of_modules(self):
+        rng = np.random.default_rng(3)
+        layers = [nn.Linear(6, 6).double() for _ in range(3)]
+        W, scale = tg.Tensor(rng.normal(size=(4, 6)), True), np.linspace(0.5, 1, 6)
+
+        def cell(x, h):
+            h = h + x @ W
+            for layer in layers:
+                h = tg.tanh(layer(h)) * scale
+            return h, h
+
+        _, xs, state = self.made()
+        check(cell, xs, state, others=[W, *(p for layer in layers for p in layer.parameters())])
+
+    def test_a_cell_of_cells(self):
+        class Deep(nn.Module):
+            def __init__(self):
+                self.a, self.b = nn.LSTMCell(4, 6), nn.GRUCell(6, 6, reset_after=True)
+
+            def forward(self, x, state):
+                s, t = state
+                y, s = self.a(x, s)
+                z, t = self.b(y, t)
+                return y + z, (s, t)
+
+        cell = Deep().double()
+        _, xs, h = self.made()
+        k = map_state(tg.Tensor.clone, h).detach().requires_grad_()
+        c = tg.Tensor(h.data * 0.5, True)
+        check(cell, xs, ((h, c), k))
+
+    def test_training_changes_the_program(self):
+        class Dropping(nn.Module):
+            def __init__(self):
+                self.linear, self.dropout = nn.Linear(6, 6).double(), nn.Dropout(0.5)
+
+            def forward(self, x, h):
+                h = tg.tanh(self.linear(self.dropout(h)))
+                return h, h
+
+        cell = Dropping()
+        _, xs, state = self.made()
+        check(cell, xs, state)
+        cell.eval()
+        check(cell, xs, state)
+        cell.train()
+        check(cell, xs, state)
+
+    def test_a_generator_of_its_own_goes_on_from_call_to_call(self):
+        generators = [tg.Generator(3), tg.Generator(3)]
+
+        def run(f, generator):
+            def cell(x, h):
+                h = h + tg.randn(*h.shape, generator=generator, dtype=h.dtype)
+                return h, h
+
+            _, xs, state = self.made()
+            return [f(cell, xs, state)[0].data for _ in range(2)]
+
+        for a, b in zip(run(unroll, generators[0]), run(scan, generators[1]), strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-12)
+
+    def test_no_number_is_frozen(self):
+        """Globals, closures, attributes, parameters, arrays: what changes between calls is seen."""
+        cell, xs, state = self.made("rnn", I=6)
+        scale, array = 0.5, np.linspace(0, 1, 6)
+        cell.step = lambda p, x, h: ((y := tg.tanh(h @ p.W[:, :6] + x * scale) * array + FACTOR), y)
+        check(cell, xs, state)
+        scale = 2.0
+        check(cell, xs, state)
+        array[2] = 7.0
+        check(cell, xs, state)
+        with tg.no_grad():
+            cell.W *= 0.5
+        check(cell, xs, state)
+        cell.W.data = cell.W.data * 2
+        check(cell, xs, state)
+        globals()["FACTOR"] = 3.0
+        check(cell, xs, state)
+        globals()["FACTOR"] = 1.0
+        check(cell, xs, state)
+
+    def test_nan_and_infinity_go_where_they_go_in_unroll(self):
+        cell, xs, state = self.made("lstm_with_peepholes")
+        xs.data[1, 0], xs.data[2, 1] = np.nan, np.inf
+        with np.errstate(all="ignore"):
+            a, b = unroll(cell, xs, state)[0].data, scan(cell, xs, state)[0].data
+        np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
+        np.testing.assert_allclose(b, a, rtol=1e-12)
+
+    def test_a_state_in_lists(self):
+        cell = lambda x, s: (s[0], [tg.tanh(s[1] + x.sum(-1, keepdim=True)), s[0]])
+        _, xs, h = self.made()
+        a, (a0, a1) = unroll(cell, xs, [h, h * 2])
+        b, (b0, b1) = scan(cell, xs, [h, h * 2])
+        for one, other in ((a, b), (a0, b0), (a1, b1)):
+            np.testing.assert_allclose(other.data, one.data, rtol=1e-12)
+
+
+FACTOR = 1.0
+
+
+# ------------------------------------------------------------------------------- random programs
+
+
+def random_cell(seed, B=3, I=4, H=6):
+    """A cell of twenty random ops on a growing pool of values."""
+    rng = np.random.default_rng(seed)
+    normal = lambda *shape: tg.Tensor(0.4 * rng.normal(size=shape), True)
+    W, U, V, b, m = normal(H, H), normal(H, I), normal(H, 2 * H), normal(H), normal(B, H)
+    ops = [
+        lambda a, z: a + z, lambda a, z: a * z, lambda a, z: a - 0.5 * z, lambda a, z: tg.tanh(a),
+        lambda a, z: tg.sigmoid(a) * z, lambda a, z: tg.maximum(a, z), lambda a, z: F.linear(a, W),
+        lambda a, z: a @ W, lambda a, z: F.linear(glued(a, z), V, b), lambda a, z: a * b + m,
+        lambda a, z: tg.where(a > z, a, -z), lambda a, z: a.clamp(-1, 1), lambda a, z: tg.relu(a),
+        lambda a, z: glued(a[:, 2:], z[:, :2]), lambda a, z: a.flip(1), lambda a, z: a.softmax(-1),
+        lambda a, z: a - z.mean(-1, keepdim=True), lambda a, z: a * z.sum(-1, keepdim=True).sin(),
+        lambda a, z: a / (1 + z * z), lambda a, z: glued(*[a.chunk(3, -1)[1] * z[:, :2]] * 3),
+        lambda a, z: tg.stack([a, z], 0).amax(0), lambda a, z: a[:, 1:2].expand(*z.shape) + z,
+        lambda a, z: (a.reshape(-1, 2, H // 2) @ W[: H // 2, : H // 2]).flatten(1),
+        lambda a, z: tg.rand(*a.shape, dtype=a.dtype) * a, lambda a, z: (a * z).sum(-1, True) * b,
+    ]  # fmt: skip
+    chosen = [(rng.integers(len(ops)), *rng.integers(100, size=2)) for _ in range(20)]
+    ends = rng.integers(100, size=3)
+
+    def cell(x, state):
+        h, k = state
+        pool = [h, k, F.linear(x, U), glued(x, h)[:, : h.shape[1]]]
+        for op, i, j in chosen:
+            # Often of the latest: programs get deep.
+            value = ops[op](pool[-1 - i % min(len(pool), 4)], pool[j % len(pool)])
+            pool.append(value if op not in (1, 24, 17) else tg.tanh(value))
+        y, h, k = (pool[-1 - end % min(len(pool), 5)] for end in ends)
+        return y, (tg.tanh(h), k.sin())
+
+    xs = tg.Tensor(rng.normal(size=(4, B, I)), True)
+    return cell, xs, (normal(B, H), normal(B, H)), [W, U, V, b, m]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_cells(seed, on_numpy):
+    cell, xs, state, leaves = random_cell(seed)
+    check(cell, xs, state, [4, 0, 2] if seed % 3 == 0 else None, leaves, tolerance=1e-11)

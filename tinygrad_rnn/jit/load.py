@@ -2,9 +2,9 @@
 
 import ast
 import hashlib
-import inspect
 import linecache
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -66,7 +66,7 @@ def fixed(module: ModuleType, dtype: Any, kit: str = "numba") -> ModuleType:
     As it stands, the file imports its words from `numpy_kit` and is plain Python; here it gets the
     words of the kit that is asked for in their place.
     """
-    source = inspect.getsource(module)
+    source = Path(str(module.__file__)).read_text("utf-8")
     lines = source.splitlines(keepends=True)
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom) and str(node.module).endswith("numpy_kit"):

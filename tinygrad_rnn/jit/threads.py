@@ -5,12 +5,11 @@ NumPy's own threads are kept out of the compiled loop: two pools on the same cor
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, local
 from typing import Any
 
 _number: int | None = None
-_pool: ThreadPoolExecutor | None = None
+_pool: Any = None  # a ThreadPoolExecutor
 _lock = Lock()
 _here = local()
 
@@ -68,6 +67,8 @@ def _submit(task: Callable[[], Any]) -> Any:
     global _pool
     with _lock:
         if _pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             _pool = ThreadPoolExecutor(get_num_threads(), "tinygrad_rnn", _mark)
         return _pool.submit(task)
 

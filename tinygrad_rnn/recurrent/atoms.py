@@ -1,12 +1,13 @@
 """Atoms: a step of a cell, cut into columns that every loop can run over.
 
-An atom is a span of columns of a value, with one row for each sample: a leaf (a span of the input, of
-the state, of a bias), a number, a row of the calculus table applied to atoms, a sum or a maximum over
-columns, or a span of a product.  Equal atoms are the same object (hash-consing), so a common
+An atom is a span of columns of a value, with one row for each sample: a leaf (a span of the input,
+of the state, of a bias), a number, a row of the calculus table applied to atoms, a sum or a maximum
+over columns, or a span of a product.  Equal atoms are the same object (hash-consing), so a common
 subexpression is computed once, and "this gradient *is* that one" is a test of identity.
 
-The texts of the calculus table run on atoms (`Graph.expression`): their derivatives become more atoms
-of the same kind, and whoever plans and prints atoms need not know which direction they belong to.
+The texts of the calculus table run on atoms (`Graph.expression`): their derivatives become more
+atoms of the same kind, and whoever plans and prints atoms need not know which direction they belong
+to.
 """
 
 import ast
@@ -44,7 +45,7 @@ NEUTRAL = {"mul": 1, "add": 0}
 ROW_NAMES = ROWS.keys() - elementwise.NUMPY.keys()  # rows that other rows mention by name
 OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow",
              ast.USub: "neg", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge",
-             ast.Eq: "eq", ast.NotEq: "ne", ast.BitAnd: "and_"}  # fmt: skip
+             ast.Eq: "eq", ast.NotEq: "ne", ast.BitAnd: "and_", ast.BitOr: "or_"}  # fmt: skip
 
 
 class Atom:
@@ -80,7 +81,7 @@ class Leaf(NamedTuple):
 
 
 class Weight(NamedTuple):
-    """A part of a closed-over matrix, by its number: rows and columns from, to; maybe transposed."""
+    """A part of closed-over matrix `leaf`: rows and columns from, to; maybe transposed."""
 
     leaf: int
     rows: tuple[int, int]
@@ -205,12 +206,12 @@ class Graph:
 
         def value(node: Any) -> Atom:  # what a row may say, and no more
             match node:
-                case ast.Name():
-                    return scope[node.id]
+                case ast.Name(id=name):
+                    return scope[name]
                 case ast.Constant():
                     return self.number(node.value)
-                case ast.Call():
-                    return self.row(node.func.id, *map(value, node.args))
+                case ast.Call(func=ast.Name(id=name)):
+                    return self.row(name, *map(value, node.args))
                 case ast.UnaryOp():
                     return self.row(OPERATORS[type(node.op)], value(node.operand))
                 case ast.BinOp():

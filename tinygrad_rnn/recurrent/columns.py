@@ -1,9 +1,10 @@
 """Where the columns of every value come from, and where they have to be cut.
 
-Each value is a row of columns for each sample of the batch.  Ops that only move data (split, concat,
-reshape, indexing) are run on the *numbers* of the elements, and all that remains is which column
-comes from where: a few `Run`s.  Column boundaries travel along the runs in both directions, until
-nothing changes.  Then every value is cut into its finest columns, and every loop has one width.
+Each value is a row of columns for each sample of the batch.  Ops that only move data (split,
+concat, reshape, indexing) are run on the *numbers* of the elements, and all that remains is which
+column comes from where: a few `Run`s.  Column boundaries travel along the runs in both directions,
+until nothing changes.  Then every value is cut into its finest columns, and every loop has one
+width.
 """
 
 import math
@@ -239,7 +240,8 @@ class Columns:
 
 def is_rowwise(line: Line) -> bool:
     """Whether every element of a result depends on the same element of the inputs."""
-    return line.is_row or line.name in MORE_ROWS or line.is_primitive and line.name == "cast"
+    is_cast = line.is_primitive and line.name == "cast"
+    return line.is_row or line.name in MORE_ROWS or is_cast
 
 
 def _broadcast(numbers: np.ndarray, out: Value) -> np.ndarray:

@@ -1,9 +1,9 @@
 """The backward step: the derivative texts of the calculus table, run on atoms.
 
-This is `autograd.tape.walk` once more, on the atoms of one step: from the youngest to the oldest, an
-atom's gradient is complete when its turn comes.  The result is more atoms in the same graph.  What
-needs no recurrence (the gradients of weights, and of what is given for all steps) is not computed
-here, but listed: each is one product over all steps, after the loop.
+This is `autograd.tape.walk` once more, on the atoms of one step: from the youngest to the oldest,
+an atom's gradient is complete when its turn comes.  The result is more atoms in the same graph.
+What needs no recurrence (the gradients of weights, and of what is given for all steps) is not
+computed here, but listed: each is one product over all steps, after the loop.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ class Tall(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """What the backward step finds: gradients of leaves as atoms, and the products after the loop."""
+    """What the backward step finds: the gradients of leaves, and the products after the loop."""
 
     leaves: dict[Atom, Atom]
     tall: list[Tall]
@@ -57,9 +57,9 @@ def differentiate(
         if y.op == "product":
             _through_product(graph, y, useful, slots, give, found.tall, wanted)
             continue
-        g = slots.get(y)
-        if g is None:
+        if y not in slots:
             continue
+        g = slots[y]
         if y.op == "leaf":
             found.leaves[y] = g
         elif y.op == "sum":

@@ -15,8 +15,6 @@ from ..autograd.creation import drawn
 from ..autograd.functions import cat
 from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
-from .scan import Reading, reading_of, scan_step
-from .program import CannotCompile
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,13 +61,17 @@ class _Signature:
         self.vectors = {i: Tensor(np.zeros_like(inputs[i]._array), inputs[i].requires_grad)
                         for i in others}  # fmt: skip
         self.fixed = [None if isinstance(v, Tensor) else v for v in inputs]
-        self.known: dict[Any, Reading] = {}
+        self.known: dict[Any, Any] = {}  # readings
         self.samples = [np.ones(self._flat(inputs[i].shape), inputs[i].dtype) for i in self.rows]
         self.sizes: list[tuple[int, ...]] = []
         self.several = False
         self.cell = self._cell()
 
     def run(self, inputs: Sequence[Any]) -> Any:
+        from .back import scan_step
+        from .program import CannotCompile
+        from .readings import reading_of
+
         try:
             if not self.fits:
                 raise CannotCompile("the arguments have no rows in common")
@@ -114,7 +116,7 @@ class _Signature:
         cell.__dict__ |= {"__wrapped__": self.function, "vectors": tuple(self.vectors.values())}
         return cell
 
-    def _wanted(self, reading: Reading, rows: Sequence[Tensor]) -> frozenset[str]:
+    def _wanted(self, reading: Any, rows: Sequence[Tensor]) -> frozenset[str]:
         if not mode.recording:
             return frozenset()
         names = ["x", *(f"draw{i}" for i in range(len(rows) - 1))]

@@ -1,7 +1,8 @@
 """From the lines of a step to atoms, once it is known how every value is cut into columns.
 
-Moves vanish here: an atom of their result is an atom of where it comes from.  An atom may be narrower
-than the span that it stands for: one column, or a number, that is the same all over the span.
+Moves vanish here: an atom of their result is an atom of where it comes from.  An atom may be
+narrower than the span that it stands for: one column, or a number, that is the same all over the
+span.
 """
 
 from collections.abc import Iterable, Sequence
@@ -109,23 +110,25 @@ class Lowering:
         graph, before, after = self.graph, line.inputs[0].dtype, line.outputs[0].dtype
         if before == after:
             return atom
-        if after == bool:
+        if after.kind == "b":
             return graph.row("ne", atom, graph.number(0))
         return graph.row("where", atom, graph.number(1.0), graph.number(0.0))
 
     def _add(self, left: tuple[Atom, ...], right: tuple[Atom, ...]) -> tuple[Atom, ...]:
         """left + right; products that are added up become one sum of products."""
-        plus = lambda one, other: tuple(self.graph.row("add", *p) for p in zip(one, other, strict=True))
         (one, rest), (other, more) = self._summands(left), self._summands(right)
-        made = plus(left, right)
+        made = self._plus(left, right)
         if one and other:
             made = self.graph.product((*one, *other), tuple(atom.width for atom in left))
             for atoms in (*rest, *more):
-                made = plus(made, atoms)
+                made = self._plus(made, atoms)
             self.sums[made] = (*one, *other), (*rest, *more)
         elif one or other:
             self.sums[made] = (*one, *other), (*rest, *more, right if one else left)
         return made
+
+    def _plus(self, left: tuple[Atom, ...], right: tuple[Atom, ...]) -> tuple[Atom, ...]:
+        return tuple(self.graph.row("add", a, b) for a, b in zip(left, right, strict=True))
 
     def _summands(self, atoms: tuple[Atom, ...]) -> tuple[tuple[Term, ...], tuple[Any, ...]]:
         """The products that a value adds up, and what else."""
@@ -141,17 +144,15 @@ class Lowering:
 
     def _reduction(self, line: Line, lists: list[list[Run]]) -> tuple[Atom, ...]:
         (a,), (out,) = line.inputs, line.outputs
-        spans = self.columns.spans(out)
+        spans, name = self.columns.spans(out), line.name
         if lists:  # columns that are not neighbours: spans beside each other
-            reduce = lambda name, atoms: self.graph.beside(name, atoms)
-            groups = [[self._at(runs, *span) for runs in lists] for span in spans]
-        else:
-            reduce = lambda name, atoms: self.graph.reduce(name, atoms)
-            count = self.columns.width(a) // max(len(spans), 1)
-            groups = [self._within(a, i * count, (i + 1) * count) for i in range(len(spans))]
-        if not all(groups):
-            raise CannotCompile(f"{line.name} of nothing: a value has shape {a.shape}")
-        return tuple(reduce(line.name, atoms) for atoms in groups)
+            return tuple(self.graph.beside(name, [self._at(runs, *span) for runs in lists])
+                         for span in spans)  # fmt: skip
+        count = self.columns.width(a) // max(len(spans), 1)
+        if not count:
+            raise CannotCompile(f"{name} of nothing: a value has shape {a.shape}")
+        return tuple(self.graph.reduce(name, self._within(a, i * count, (i + 1) * count))
+                     for i in range(len(spans)))  # fmt: skip
 
     # ----------------------------------------------------------------------------------- products
 

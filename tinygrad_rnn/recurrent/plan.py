@@ -1,10 +1,11 @@
 """What the loop keeps, and where: from the atoms of a step to two programs and their arrays.
 
-Nothing is copied that lies somewhere already.  The input is read in the user's array; a state lives in
-an array of T + 1 steps, whose first is the initial state, so that step t reads what step t - 1 wrote;
-the outputs are that array where the output is the state.  Left sides of products and the gradients of
-products get arrays over time, because the gradients of weights are products over all steps.  Whatever
-else the way back mentions is saved in one wide array, or computed again where that is cheap.
+Nothing is copied that lies somewhere already.  The input is read in the user's array; a state lives
+in an array of T + 1 steps, whose first is the initial state, so that step t reads what step t - 1
+wrote; the outputs are that array where the output is the state.  Left sides of products and the
+gradients of products get arrays over time, because the gradients of weights are products over all
+steps.  Whatever else the way back mentions is saved in one wide array, or computed again where that
+is cheap.
 """
 
 import ast
@@ -27,9 +28,9 @@ class Place(NamedTuple):
     """Where an atom's rows are kept: an array, which of its rows, and the first column.
 
     `row` names the first row of a shard at step t: "now" (t B + lo), "after" (the next step's),
-    "arriving" and "leaving" (gradients of states, which alternate between two halves), "sample" (lo),
-    "early" (products of several steps), "mine" (0, in an array of the shard's own), "only" (0, the
-    same for all samples).
+    "arriving" and "leaving" (gradients of states, which alternate between two halves), "sample"
+    (lo), "early" (products of several steps), "mine" (0, in an array of the shard's own), "only"
+    (0, the same for all samples).
     """
 
     array: str
@@ -74,6 +75,7 @@ class Plan:
         self.homes: dict[Atom, Place] = {}  # what lies in an array anyway
         self.lefts: dict[tuple[Atom, ...], Place] = {}  # where the left sides of products are
         self.collected: list[Collected] = []
+        self.summed: dict[tuple[Atom, ...], str] = {}  # gradients of products: name of their sums
         self.in_loop: set[str] = set()  # given arrays whose gradients the loop writes (dx)
         self.forward: list[tuple[Atom, Place]] = []
         self.backward: list[tuple[Atom, Place]] = []
@@ -225,9 +227,9 @@ class Plan:
         array, column = atom.detail
         for _, weight, dz in self.tall:
             if g in dz and array.startswith("vector") and self._is_wanted(f"weight{weight.leaf}"):
-                place, at = self.lefts[dz], dz.index(g)
-                start = place.column + sum(d.width for d in dz[:at])
-                self.collected.append(Collected(array, column, atom.width, place.array, start))
+                name = self.summed.setdefault(dz, f"sum{len(self.summed)}")
+                start = sum(part.width for part in dz[: dz.index(g)])
+                self.collected.append(Collected(array, column, atom.width, name, start))
                 return
         name = f"sum_{array}"
         at = self.arrays[name].width if name in self.arrays else 0

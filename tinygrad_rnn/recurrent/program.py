@@ -168,7 +168,9 @@ def flat(state: State) -> list[Any]:
     >>> flat((1, (2, 3)))
     [1, 2, 3]
     """
-    return [v for part in state for v in flat(part)] if isinstance(state, tuple) else [state]
+    if isinstance(state, tuple | list):
+        return [v for part in state for v in flat(part)]
+    return [state]
 
 
 def shapes_of(values: Iterable[Any]) -> str:

@@ -260,18 +260,15 @@ class Gradients:
         """The gradients of the weights, cut between threads by the columns of dz."""
         wanted = [t for t in self.plan.tall if f"weight{t.weight.leaf}" in self.plan.wanted]
         wanted.sort(key=lambda t: (t.weight.leaf, t.weight.rows, t.weight.columns))
-        collected = {c.array for c in self.plan.collected}
         jobs, summed = [], set()
         while wanted:
             pair = [wanted.pop(0)]
             if wanted and _beside(pair[0], wanted[0]):  # dz is packed once for both
                 pair.append(wanted.pop(0))
-            name = self.plan.lefts[pair[0].dz].array
-            sums = None
-            if name in collected and name not in summed:
+            name, sums = self.plan.summed.get(pair[0].dz), None
+            if name is not None and name not in summed:
                 summed.add(name)
-                width = self.plan.arrays[name].width
-                sums = self.sums.setdefault(name, np.zeros(width, self.dtype))
+                sums = self.sums.setdefault(name, np.zeros(_width(pair[0].dz), self.dtype))
             jobs.append(self._weight_job(chunk, pair, sums))
         return jobs
 

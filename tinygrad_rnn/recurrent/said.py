@@ -12,8 +12,8 @@ import numpy as np
 
 from ..autograd import primitives as P
 from ..autograd.functions import as_tensor, stack, where
-from ..autograd.recording import mode
 from ..autograd.primitives import dims_of
+from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
 from .program import CannotCompile
 

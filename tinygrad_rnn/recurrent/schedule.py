@@ -1,9 +1,9 @@
 """In which order a program's atoms are computed, and what is put down in between.
 
-Products divide a program into *regions*: the stage of an atom is the number of products that it must
-wait for, and the atoms of one stage are one function over the rows of a shard.  Reductions divide a
-region into *levels*: one loop over columns for each level and width.  What is needed in a later stage
-or level, and lies nowhere yet, gets an array of the shard's own.
+Products divide a program into *regions*: the stage of an atom is the number of products that it
+must wait for, and the atoms of one stage are one function over the rows of a shard.  Reductions
+divide a region into *levels*: one loop over columns for each level and width.  What is needed in a
+later stage or level, and lies nowhere yet, gets an array of the shard's own.
 """
 
 from typing import NamedTuple
@@ -27,83 +27,73 @@ class Region(NamedTuple):
 
 
 class Schedule:
-    """The regions of a program; where every atom can be read, and where it is written."""
+    """The regions of a program; where every atom can be read, and where it is written.
+
+    ``own`` are the shard's arrays: how wide, and whether for several steps.
+    """
 
     def __init__(self, graph: Graph, program: Program) -> None:
         self.graph, self.loads = graph, program.loads
         self.reads: dict[Atom, Place] = dict(program.loads)
         self.writes: dict[Atom, list[Place]] = {}
-        self.own: dict[str, tuple[int, bool]] = {}  # the shard's arrays: width, for several steps
-        outputs = self._direct(program.outputs)
+        self.own: dict[str, tuple[int, bool]] = {}
+        outputs = self._copied(program.outputs)
         needed = reach((atom for atom, _ in outputs), program.loads)
-        self.atoms = sorted(
-            (a for a in needed if a not in program.loads and not a.is_number), key=lambda a: a.id
-        )
+        found = [a for a in needed if a not in program.loads and not a.is_number]
+        self.atoms = sorted(found, key=lambda atom: atom.id)
         for atom, place in outputs:
             if place.row != "sample":  # sums over time are not values of this step
                 self.reads.setdefault(atom, place)
             if atom.op != "product":
                 self.writes.setdefault(atom, []).append(place)
-        self.stage = self._stages()
-        self.level = self._levels()
+        self.stage: dict[Atom, int] = {}
+        self.level: dict[Atom, int] = {}
+        self._order()
         products = self._place_products()
         self._put_down()
-        self.regions = []
-        for stage in range(max(self.stage.values(), default=0) + 1):
-            inside = [a for a in self.atoms if self.stage[a] == stage and a.op != "product"]
-            levels: list[list[Atom]] = [
-                [] for _ in range(1 + max(map(self._level, inside), default=0))
-            ]
-            for atom in inside:
-                levels[self.level[atom]].append(atom)
-            self.regions.append(Region(products.get(stage, []), levels if inside else []))
+        stages = range(1 + max(self.stage.values(), default=0))
+        self.regions = [Region(products.get(stage, []), self._inside(stage)) for stage in stages]
 
-    def _level(self, atom: Atom) -> int:
-        return self.level[atom]
-
-    def _direct(self, outputs: list[tuple[Atom, Place]]) -> list[tuple[Atom, Place]]:
-        """The outputs, with copies of products that cannot be written to their places directly."""
+    def _copied(self, outputs: list[tuple[Atom, Place]]) -> list[tuple[Atom, Place]]:
+        """The outputs; what is not computed in a loop over columns is copied to its place, except
+        for products that can be written there."""
         places: dict[Atom, list[Place]] = {}
         for atom, place in outputs:
             places.setdefault(atom, []).append(place)
+
+        def is_direct(atom: Atom, place: Place) -> bool:
+            """Whether all parts of a product go to this place and nowhere else, side by side."""
+            product, column = atom.detail
+            if place.row not in ("leaving", "after", "mine") or any(map(is_early, product.terms)):
+                return False
+            start = place.column - column
+            return all(places.get(part) == [place._replace(column=start + part.detail[1])]
+                       for part in self.graph.parts(product))  # fmt: skip
+
         found = []
         for atom, place in outputs:
-            if atom.is_number or atom in self.loads:
+            given = atom.is_number or atom in self.loads
+            if given or (atom.op == "product" and not is_direct(atom, place)):
                 atom = self.graph.copy(atom)
-            elif atom.op == "product":
-                product, column = atom.detail
-                parts = self.graph.product(product.terms, product.widths)
-                together = [places.get(part, []) for part in parts]
-                start = place.column - column
-                direct = (
-                    place.row in ("leaving", "after", "mine")
-                    and not any(map(is_early, product.terms))
-                    and all(
-                        p == [place._replace(column=start + part.detail[1])]
-                        for p, part in zip(together, parts, strict=True)
-                    )  # fmt: skip
-                )
-                atom = atom if direct else self.graph.copy(atom)
             found.append((atom, place))
         return found
 
-    def _stages(self) -> dict[Atom, int]:
-        stage: dict[Atom, int] = {}
+    def _order(self) -> None:
+        """The stage of every atom, and its level there."""
+        stage, level = self.stage, self.level
         for atom in self.atoms:
-            before = [stage[b] for b in atom.needs() if b in stage]
-            stage[atom] = max(before, default=0)
-            if atom.op == "product":
-                stage[atom] = max((s + 1 for s in before), default=0)
-        return stage
+            before = [b for b in atom.needs() if b in stage]
+            waits = atom.op == "product"
+            stage[atom] = max((stage[b] + waits for b in before), default=0)
+            if not waits:
+                inside = [b for b in before if b in level and stage[b] == stage[atom]]
+                level[atom] = max((level[b] + (b.op in REDUCTIONS) for b in inside), default=0)
 
-    def _levels(self) -> dict[Atom, int]:
-        level: dict[Atom, int] = {}
-        for atom in self.atoms:
-            if atom.op != "product":
-                before = [level[b] + (b.op in REDUCTIONS) for b in atom.args
-                          if b in level and self.stage[b] == self.stage[atom]]  # fmt: skip
-                level[atom] = max(before, default=0)
-        return level
+    def _inside(self, stage: int) -> list[list[Atom]]:
+        """The atoms of a stage, level by level."""
+        inside = [atom for atom in self.atoms if self.stage[atom] == stage and atom in self.level]
+        count = 1 + max((self.level[atom] for atom in inside), default=-1)
+        return [[atom for atom in inside if self.level[atom] == i] for i in range(count)]
 
     def _place_products(self) -> dict[int, list[Step]]:
         """Where products are written: to the place that wants them, or to the shard's own array."""
@@ -114,23 +104,21 @@ class Schedule:
                 continue
             product, column = atom.detail
             if product not in places:
-                parts = self.graph.product(product.terms, product.widths)
-                first = self.reads.get(parts[0])
-                if first is None or not all(part in self.reads for part in parts):
+                parts = self.graph.parts(product)
+                place = self.reads.get(parts[0])
+                if place is None or not all(part in self.reads for part in parts):
                     early = any(map(is_early, product.terms))
-                    first = Place(f"product{product.id}", "early" if early else "mine", 0)
-                    self.own[first.array] = sum(product.widths), early
-                places[product] = first
-                steps.setdefault(self.stage[atom], []).append(Step(product, first))
+                    place = Place(f"product{product.id}", "early" if early else "mine", 0)
+                    self.own[place.array] = sum(product.widths), early
+                places[product] = place
+                steps.setdefault(self.stage[atom], []).append(Step(product, place))
             place = places[product]
             self.reads[atom] = place._replace(column=place.column + column)
         return steps
 
     def _put_down(self) -> None:
         """Gives an array to what a later region or loop reads and nothing keeps."""
-        for atom in self.atoms:
-            if atom.op == "product":
-                continue
+        for atom in self.level:
             for b in atom.args:
                 if b in self.reads or b not in self.level:
                     continue

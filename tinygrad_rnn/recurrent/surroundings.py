@@ -130,9 +130,9 @@ class Surroundings:
             value = space[word]
             self._names.append((space, word, value))
             self._todo.append((word, value))
-            if isinstance(value, ModuleType) and not _trusted(value.__name__):
-                if id(value) not in self._seen:
-                    self._look_up(words - {word}, vars(value))
+            known = id(value) in self._seen
+            if isinstance(value, ModuleType) and not _trusted(value.__name__) and not known:
+                self._look_up(words - {word}, vars(value))
 
 
 def _trusted(module: str | None) -> bool:

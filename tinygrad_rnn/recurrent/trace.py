@@ -1,12 +1,13 @@
 """Reading a cell: one step, run on tensors that have shapes but no values, is the program.
 
-Every op of the engine passes through `Tensor.apply`, `Tensor.ungraded` or `creation.drawn`.  While a
-`Tracer` listens there, the ops of a cell become the lines of a `Step`: the tape of one step, taken
-once.  Nothing can be frozen by that: a tensor without values cannot be read, a cell that changes its
-surroundings is not taken, and a second step must give the same lines as the first.
+Every op of the engine passes through `Tensor.apply`, `Tensor.ungraded` or `creation.drawn`.  While
+a `Tracer` listens there, the ops of a cell become the lines of a `Step`: the tape of one step,
+taken once.  Nothing can be frozen by that: a tensor without values cannot be read, a cell that
+changes its surroundings is not taken, and a second step must give the same lines as the first.
 
-What reaches neither the input nor the state (``W - W.T``) stays on the ordinary tape: it is computed
-once for each call (`Step.constants`), and the loop sees the result as one more closed-over tensor.
+What reaches neither the input nor the state (``W - W.T``) stays on the ordinary tape: it is
+computed once for each call (`Step.constants`), and the loop sees the result as one more closed-over
+tensor.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,7 +73,7 @@ def _read(cell: Callable[..., Any], x: np.ndarray, state: State) -> Step:
     try:
         step.new_state = map_state(lambda new, _: _value(new, "the state"), result[1], step.state)
         fits = _form(step.new_state) == _form(step.state)
-    except ValueError:
+    except (ValueError, TypeError):  # nested in another way
         fits = False
     if not fits:
         raise CannotCompile("the new state has not the shapes and dtypes of the old one")
@@ -180,11 +181,17 @@ class Traced(Tensor):
 
     def gather(self, dim: int, index: Any) -> Tensor:
         if isinstance(index, Traced):  # of the largest, as in `max`: said without an index
-            for op, inputs, options, outputs in mode.tracer.step.lines:
-                if outputs == (index.value,) and inputs == (self.value,) and op in EXTREMA:
-                    if options["keepdims"] and options["axis"] in (dim, dim - self.ndim):
-                        return first_extremum(self, dim, True, EXTREMA[op])
+            for line in mode.tracer.step.lines:
+                if line.outputs == (index.value,) and self._is_extremum(line, dim):
+                    return first_extremum(self, dim, True, EXTREMA[line.op])
         return super().gather(dim, index)
+
+    def _is_extremum(self, line: Line, dim: int) -> bool:
+        """Whether a line tells where the largest, or the smallest, along a dim is."""
+        if line.inputs != (self.value,) or line.op not in EXTREMA:
+            return False
+        axis = line.options["axis"]
+        return line.options["keepdims"] and axis is not None and (axis - dim) % self.ndim == 0
 
 
 EXTREMA = {np.argmax: 1, np.argmin: -1}
@@ -209,15 +216,12 @@ class Outline:
         raise CannotCompile(f"the step reads a value that it computed, or indexes with it ({name})")
 
 
-def _forbidden(name: str) -> Callable[..., Any]:
-    return lambda self, *_, **__: self.__getattr__(name)
+def _forbidden(name: str) -> Any:
+    return property(lambda outline: outline.__getattr__(name))
 
 
 # Python looks up special methods on the class, past __getattr__.
-ARITHMETIC = "add sub mul truediv pow matmul and or"
-for _name in [
-    *ARITHMETIC.split(), *(f"r{name}" for name in ARITHMETIC.split()),
-    *"neg abs invert lt le gt ge eq ne getitem setitem iter bool float int index".split(),
-    *"array array_ufunc".split(),
-]:  # fmt: skip
-    setattr(Outline, f"__{_name}__", _forbidden(f"__{_name}__"))
+COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
+for _name in dir(np.ndarray):
+    if _name.startswith("__") and (_name in COMPARISONS or not hasattr(Outline, _name)):
+        setattr(Outline, _name, _forbidden(_name))

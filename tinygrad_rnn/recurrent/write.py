@@ -1,19 +1,18 @@
 """The loop as Python: one function for each region, one for each direction over time.
 
 The text needs nothing but the words of a kit (`jit.kit`): it runs as plain Python on NumPy, which
-tests and learners do, and Numba compiles the same text.  It is built from op names and numbers alone.
-Widths are arguments, so one text serves every size.
+tests and learners do, and Numba compiles the same text.  It is built from op names and numbers
+alone.  Widths are arguments, so one text serves every size.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..jit.spell import literal, spelled
 from .atoms import REDUCTIONS, ROWS, Atom, Weight, is_early, is_given
 from .plan import Place, Plan, Program
 from .schedule import Region, Schedule, Step
 
-ROW_NUMBERS = {
+FIRST_ROW = {
     "now": "now",
     "after": "now + B",
     "arriving": "(t + 1) % 2 * B + low",
@@ -35,206 +34,202 @@ class Written(NamedTuple):
     weights: list[Weight]
 
 
+class Widths:
+    """Numbers that are arguments, d0, d1, ..., by order of appearance."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.names: dict[int, str] = {}
+        self.counts = {atom.width for atom in plan.graph.atoms.values()} - {1, 2, 3, 4}
+
+    def __call__(self, n: int) -> str:
+        return str(n) if n in (0, 1) else self.names.setdefault(n, f"d{len(self.names)}")
+
+    def number(self, value: Any) -> str:
+        """A number in the dtype of the loop; one that counts columns, for a mean, by its name."""
+        return f"F({self(int(value))})" if value in self.counts else literal(value)
+
+
 class Writer:
     """The text of a plan."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.widths: dict[int, str] = {}  # numbers that are arguments, by order of appearance
-        texts = []
-        self.written: list[Written] = []
-        for program in plan.programs():
-            text, written = self._program(program)
-            texts.append(text)
-            self.written.append(written)
-        names = "".join(f"{name}, " for name in self.widths.values())
-        self.text = "\n\n".join(texts).replace("WIDTHS, ", names)
+        self.plan, self.width = plan, Widths(plan)
+        directions = [Direction(plan, program, self.width) for program in plan.programs()]
+        self.written = [direction.written for direction in directions]
+        names = "".join(f"{name}, " for name in self.width.names.values())
+        text = "\n\n".join(direction.text for direction in directions)
+        self.text = text.replace("WIDTHS, ", names)
 
-    def _width(self, n: int) -> str:
-        return str(n) if n in (0, 1) else self.widths.setdefault(n, f"d{len(self.widths)}")
+    @property
+    def widths(self) -> list[int]:
+        return list(self.width.names)
 
-    # ----------------------------------------------------------------------------- a direction
 
-    def _program(self, program: Program) -> tuple[str, Written]:
-        schedule = Schedule(self.plan.graph, program)
-        arrays: dict[str, None] = {}
-        weights: dict[Weight, str] = {}
+class Direction:
+    """A program over time: its functions, and the loop that calls them."""
+
+    def __init__(self, plan: Plan, program: Program, width: Widths) -> None:
+        self.plan, self.width = plan, width
+        self.arrays: dict[str, None] = {}  # in order of appearance
+        self.weights: dict[Weight, str] = {}
+        schedule = Schedule(plan.graph, program)
         functions, body = [], []
-        own = dict(schedule.own)
-        for place in self.plan.lefts.values():
-            if place.row == "mine":
-                own[place.array] = self.plan.arrays[place.array].width, False
         for number, region in enumerate(schedule.regions):
             for step in region.products:
-                body += self._product(step, arrays, weights)
+                body += self._product(step)
             if region.levels:
-                name = f"{program.name}_{number}"
-                text, arguments = self._region(name, region, schedule)
-                functions.append(text)
-                arrays |= dict.fromkeys(arguments)
-                body.append(f"{name}(n, now, t, B, low, early, WIDTHS, {', '.join(arguments)})")
-        taken = [array for array in arrays if array not in own]
-        arguments = [*taken, *weights.values()]
+                function = Function(f"{program.name}_{number}", region, schedule, width)
+                functions.append(function.text)
+                body.append(function.call)
+                self.arrays |= function.arrays
+        own = schedule.own | {
+            place.array: (plan.arrays[place.array].width, False)
+            for place in plan.lefts.values() if place.row == "mine"
+        }  # fmt: skip
+        taken = [array for array in self.arrays if array not in own]
+        self.written = Written(program.name, taken, list(self.weights))
+        arguments = ", ".join([*taken, *self.weights.values()])
         back = program.name == "backward"
         times = "range(t1 - 1, t0 - 1, -1)" if back else "range(t0, t1)"
         lines = [
             "@driver",
-            f"def {program.name}(tiles, B, t0, t1, low, high, S, WIDTHS, {', '.join(arguments)}):",
+            f"def {program.name}(tiles, B, t0, t1, low, high, S, WIDTHS, {arguments}):",
             "    n = high - low",
-            *(f"    {array} = empty({'S * n' if several else 'n'}, {self._width(width)})"
-              for array, (width, several) in own.items() if array in arrays),
+            *(f"    {array} = empty({'S * n' if several else 'n'}, {width(columns)})"
+              for array, (columns, several) in own.items() if array in self.arrays),
             f"    for t in {times}:",
             "        now = t * B + low",
             "        early = (t - t0) % S * n",
             *(f"        {line}" for line in body),
         ]  # fmt: skip
-        return "\n\n".join([*functions, "\n".join(lines)]) + "\n", Written(
-            program.name, taken, list(weights)
-        )
+        self.text = "\n\n".join([*functions, "\n".join(lines)]) + "\n"
 
-    def _product(
-        self, step: Step, arrays: dict[str, None], weights: dict[Weight, str]
-    ) -> list[str]:
+    def _product(self, step: Step) -> list[str]:
+        """The calls that add up a product, term by term."""
         product, to = step
+        note = self.plan.graph.parts(product)[0].note
+        N = sum(product.widths)
         lines = []
         for i, term in enumerate(product.terms):
-            source = self._left(term.left)
-            weight = weights.setdefault(term.weight, f"w{len(weights)}")
-            arrays |= {source.array: None, to.array: None}
-            K = sum(atom.width for atom in term.left)
-            size = self._width(K)
-            if is_given(source.array) and source.column == 0 and self._is_whole(source.array, K):
-                size = f"{source.array}.shape[1]"
+            source = self.plan.lefts[term.left]
+            weight = self.weights.setdefault(term.weight, f"w{len(self.weights)}")
+            self.arrays |= {source.array: None, to.array: None}
             early = is_early(term)
-            steps, row = ("min(S, t1 - t), B", "0") if early else ("1, n", ROW_NUMBERS[to.row])
+            steps, row = ("min(S, t1 - t), B", "0") if early else ("1, n", FIRST_ROW[to.row])
             call = (
-                f"product(tiles, {source.array}, {ROW_NUMBERS[source.row]}, "
-                f"{self._width(source.column)}, n, {size}, {weight}, {to.array}, {row}, "
-                f"{self._width(to.column)}, {self._width(sum(product.widths))}, {i > 0}, {steps})"
+                f"product(tiles, {source.array}, {FIRST_ROW[source.row]}, "
+                f"{self.width(source.column)}, n, {self._depth(term.left, source)}, {weight}, "
+                f"{to.array}, {row}, {self.width(to.column)}, {self.width(N)}, {i > 0}, {steps})"
             )
-            note = self.plan.graph.product(product.terms, product.widths)[0].note
             lines.append(f"{'if early == 0: ' if early else ''}{call}  # {note}")
         return lines
 
-    def _left(self, left: tuple[Atom, ...]) -> Place:
-        return self.plan.lefts[left]
+    def _depth(self, left: tuple[Atom, ...], source: Place) -> str:
+        """How many columns a left side has; the input by itself, so that I may be H or not."""
+        K = sum(atom.width for atom in left)
+        whole = source.column == 0 and is_given(source.array) and self.plan.input_width == K
+        return "x.shape[1]" if whole and source.array == "x" else self.width(K)
 
-    def _is_whole(self, array: str, K: int) -> bool:
-        return array == "x" and self.plan.input_width == K
 
-    # -------------------------------------------------------------------------------- a region
+class Function:
+    """A region as a function: rows of arrays, and loops over their columns."""
 
-    def _region(self, name: str, region: Region, schedule: Schedule) -> tuple[str, list[str]]:
-        rows = Rows(self._width)
-        lines: list[str] = []
-        known: set[Atom] = set()  # single columns, in variables of the row
+    def __init__(self, name: str, region: Region, schedule: Schedule, width: Widths) -> None:
+        self.schedule, self.width = schedule, width
+        self.names: dict[tuple[Place, int], str] = {}  # of rows
+        self.arrays: dict[str, None] = {}
+        self.heads: list[str] = []  # takes rows that are the same for all samples,
+        self.rows: list[str] = []  # and those of a sample
+        self.body: list[str] = []
+        self.known: set[Atom] = set()  # single columns, in variables
         for atoms in region.levels:
-            for atom in atoms:
-                if atom.width == 1 and atom.op not in REDUCTIONS:
-                    lines += self._line(atom, self._reader(known, rows, schedule), atom.note)
-                    known.add(atom)
-                    lines += [f"{rows.cell(place, 1)} {_assign(place)} v{atom.id}"
-                              for place in schedule.writes.get(atom, [])]  # fmt: skip
-            width_of = lambda a: a.args[0].width if a.op in REDUCTIONS else a.width
-            for width in sorted({width_of(a) for a in atoms} - {1}):
-                lines += self._loop(
-                    [a for a in atoms if width_of(a) == width], width, known, rows, schedule
-                )
-        text = "\n".join([
+            self._level(atoms)
+        arguments = f"n, now, t, B, low, early, WIDTHS, {', '.join(self.arrays)}"
+        self.call = f"{name}({arguments})"
+        self.text = "\n".join([
             "@loop",
-            f"def {name}(n, now, t, B, low, early, WIDTHS, {', '.join(rows.arrays)}):",
-            *(f"    {line}" for line in rows.heads),
+            f"def {self.call}:",
+            *(f"    {line}" for line in self.heads),
             "    for b in range(n):",
-            *(f"        {line}" for line in [*rows.lines, *lines]),
+            *(f"        {line}" for line in [*self.rows, *self.body]),
         ])  # fmt: skip
-        return text, list(rows.arrays)
 
-    def _loop(
-        self, atoms: list[Atom], width: int, known: set[Atom], rows: "Rows", schedule: Schedule
-    ) -> list[str]:
+    def _level(self, atoms: list[Atom]) -> None:
+        """Single columns one by one, then a loop for each width."""
+        widths: dict[int, list[Atom]] = {}
+        for atom in atoms:
+            width = atom.args[0].width if atom.op in REDUCTIONS else atom.width
+            widths.setdefault(width, []).append(atom)
+        for atom in widths.pop(1, []):
+            self.body.append(self._computed(atom, self.body, self.known))
+            self.known.add(atom)
+            self.body += self._stores(atom)
+        for width, others in widths.items():
+            self._loop(others, width)
+
+    def _loop(self, atoms: list[Atom], width: int) -> None:
         """One loop over columns."""
-        before, body, after = [], [], []
-        here: set[Atom] = set()
-        read = self._reader(known, rows, schedule, here, body)
+        before: list[str] = []
+        inside: list[str] = []
+        after: list[str] = []
+        here: set[Atom] = set()  # columns, in variables
         for atom in atoms:
             if atom.op in REDUCTIONS:
                 before.append(f"v{atom.id} = {START[atom.op]}")
-                value = read(atom.args[0])
-                update = {"sum": f"v{atom.id} + {value}"}.get(
-                    atom.op, f"{REDUCTIONS[atom.op]}(v{atom.id}, {value})"
-                )
-                body.append(f"v{atom.id} = {update}  # {atom.note}")
-                known.add(atom)
-                after += [f"{rows.cell(place, 1)} {_assign(place)} v{atom.id}"
-                          for place in schedule.writes.get(atom, [])]  # fmt: skip
-                continue
-            body += self._line(atom, read, atom.note)
-            here.add(atom)
-            for place in schedule.writes.get(atom, []):
-                body.append(f"{rows.cell(place, width)} {_assign(place)} v{atom.id}")
+                inside.append(self._reduced(atom, inside, here))
+                self.known.add(atom)
+                after += self._stores(atom)
+            else:
+                inside.append(self._computed(atom, inside, here))
+                here.add(atom)
+                inside += self._stores(atom)
+        heading = f"for j in range({self.width(width)}):"
+        self.body += [*before, heading, *(f"    {line}" for line in inside), *after]
+
+    def _computed(self, atom: Atom, lines: list[str], here: set[Atom]) -> str:
+        """The line that computes an atom."""
+        row = ROWS[atom.op]
+        words = {name: self._read(a, lines, here)
+                 for name, a in zip(row.inputs, atom.args, strict=True)}  # fmt: skip
+        words |= {name: self.width.number(value) for name, value in atom.detail or ()}
+        return f"v{atom.id} = {spelled(row.forward, words)}  # {atom.note}"
+
+    def _reduced(self, atom: Atom, lines: list[str], here: set[Atom]) -> str:
+        """The line that takes one more column into a reduction."""
+        words = {"x": f"v{atom.id}", "z": self._read(atom.args[0], lines, here)}
+        text = ROWS[REDUCTIONS[atom.op]].forward
+        return f"v{atom.id} = {spelled(text, words)}  # {atom.note}"
+
+    def _read(self, atom: Atom, lines: list[str], here: set[Atom]) -> str:
+        """How an atom is read: a literal, or a variable, which is filled when it is first read."""
+        if atom.is_number:
+            return self.width.number(atom.detail)
+        name = f"v{atom.id}"
+        if atom not in self.known and atom not in here:
+            cell = self._cell(self.schedule.reads[atom], atom.width)
+            single = atom.width == 1
+            (self.rows if single else lines).append(
+                f"{name} = {cell} != F(0)" if atom.is_condition else f"{name} = {cell}"
+            )
+            (self.known if single else here).add(atom)
+        return name
+
+    def _stores(self, atom: Atom) -> list[str]:
+        """The lines that write an atom to its places."""
         return [
-            *before,
-            f"for j in range({self._width(width)}):",
-            *(f"    {l}" for l in body),
-            *after,
+            f"{self._cell(place, atom.width)} {'+=' if place.row == 'sample' else '='} v{atom.id}"
+            for place in self.schedule.writes.get(atom, [])
         ]
 
-    def _reader(
-        self, known: set[Atom], rows: "Rows", schedule: Schedule,
-        here: set[Atom] | None = None, body: list[str] | None = None,
-    ) -> Callable[[Atom], str]:  # fmt: skip
-        """How an atom is read: a literal, a variable, or a column of a row, which is read once."""
-
-        def read(atom: Atom) -> str:
-            if atom.is_number:
-                return literal(atom.detail)
-            if atom not in known and not (here and atom in here):
-                cell = rows.cell(schedule.reads[atom], atom.width)
-                value = f"{cell} != F(0)" if atom.is_condition else cell
-                if atom.width == 1:
-                    rows.lines.append(f"v{atom.id} = {value}")
-                    known.add(atom)
-                else:
-                    assert here is not None
-                    assert body is not None
-                    body.append(f"v{atom.id} = {value}")
-                    here.add(atom)
-            return f"v{atom.id}"
-
-        return read
-
-    def _line(self, atom: Atom, read: Callable[[Atom], str], note: str) -> list[str]:
-        row = ROWS[atom.op]
-        words = dict(zip(row.inputs, map(read, atom.args), strict=True))
-        words |= {name: literal(value) for name, value in atom.detail or ()}
-        return [f"v{atom.id} = {spelled(row.forward, words)}  # {note}"]
-
-
-class Rows:
-    """The rows of arrays that a region reads and writes, each taken once for a sample."""
-
-    def __init__(self, width: Callable[[int], str]) -> None:
-        self._width = width
-        self.names: dict[tuple[Place, int], str] = {}
-        self.heads: list[str] = []  # rows that are the same for all samples
-        self.lines: list[str] = []
-        self.arrays: dict[str, None] = {}
-
-    def cell(self, place: Place, width: int) -> str:
-        """The text of one element of the row at `place`: that of column j, or the only one."""
+    def _cell(self, place: Place, width: int) -> str:
+        """One element of the row at a place, which is taken once: column j, or the only one."""
         key = place, width
         if key not in self.names:
             self.names[key] = name = f"r{len(self.names)}"
             self.arrays[place.array] = None
-            row = "0" if place.row == "only" else f"{ROW_NUMBERS[place.row]} + b"
-            row = "b" if place.row == "mine" else row
-            text = (
-                f"{name} = row_of({place.array}, {row}, {self._width(place.column)}, "
-                f"{self._width(width)})"
-            )
-            (self.heads if place.row == "only" else self.lines).append(text)
+            shared = place.row == "only"
+            row = {"only": "0", "mine": "b"}.get(place.row, f"{FIRST_ROW[place.row]} + b")
+            columns = f"{self.width(place.column)}, {self.width(width)}"
+            lines = self.heads if shared else self.rows
+            lines.append(f"{name} = row_of({place.array}, {row}, {columns})")
         return f"{self.names[key]}[{'j' if width > 1 else '0'}]"
-
-
-def _assign(place: Place) -> str:
-    return "+=" if place.row == "sample" else "="

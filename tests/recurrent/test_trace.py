@@ -1,0 +1,186 @@
+"""What is read of a cell, and what is refused with which reason."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import nn
+from tinygrad_rnn.nn import functional as F
+from tinygrad_rnn.recurrent.atoms import Graph
+from tinygrad_rnn.recurrent.lower import Lowering
+from tinygrad_rnn.recurrent.program import CannotCompile, flat, with_ends
+from tinygrad_rnn.recurrent.sameness import Same
+from tinygrad_rnn.recurrent.trace import trace
+
+why_not_compiled = importlib.import_module("tinygrad_rnn.recurrent.scan").why_not_compiled
+
+B, I, H = 3, 4, 6
+X, STATE = np.ones((B, I)), np.ones((B, H))
+W = tg.Tensor(np.eye(H), True)
+
+
+def names(step):
+    return [line.name for line in step.lines]
+
+
+def refusal(cell, x=X, state=STATE):
+    """Why a cell cannot be compiled."""
+    with pytest.raises(CannotCompile) as raised:
+        Lowering(trace(cell, x, state), Graph())
+    return str(raised.value)
+
+
+def test_the_program_is_the_tape_of_one_step():
+    cell = nn.LSTMCell(I, H).double()
+    step = trace(cell, X, (STATE, STATE))
+    expected = "concat linear add split sigmoid mul sigmoid tanh mul add sigmoid tanh mul"
+    assert sorted(names(step)) == sorted(expected.split())
+    assert step.output is flat(step.new_state)[0]
+    assert [id(leaf) for leaf in step.leaves()] == [id(p) for p in cell.parameters()]
+
+
+def test_a_replayed_program_gives_what_the_cell_gives(rng):
+    cell = nn.GRUCell(I, H).double()
+    x, h = tg.Tensor(rng.normal(size=(B, I))), tg.Tensor(rng.normal(size=(B, H)))
+    step = trace(cell, X, STATE)
+    for a, b in zip(step.replay(x, h, step.leaves(), []), cell(x, h), strict=True):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-14)
+
+
+def test_what_reaches_neither_input_nor_state_is_computed_once_for_each_call():
+    step = trace(lambda x, h: (h @ (W - W.T), h), X, STATE)
+    assert names(step) == ["matmul"]
+    assert [made.inputs[0].__name__ for made in step.constants] == ["permute", "sub"]
+    (leaf,) = step.evaluated(step.leaves())
+    assert leaf.requires_grad
+    np.testing.assert_array_equal(leaf.data, 0)
+
+
+def test_under_no_grad_inside_a_step_no_gradient_passes():
+    def cell(x, h):
+        with tg.no_grad():
+            y = h.tanh()
+        return y, h
+
+    assert names(trace(cell, X, STATE)) == ["tanh", "detach"]
+
+
+def test_a_reading_under_no_grad_is_the_same():
+    cell = nn.RNNCell(I, H).double()
+    with tg.no_grad():
+        quiet = trace(cell, X, STATE)
+    assert Same().programs(quiet, trace(cell, X, STATE))
+
+
+def test_unused_lines_are_left_out():
+    def cell(x, h):
+        h.exp().argmax(-1)
+        return h.tanh(), h
+
+    assert names(trace(cell, X, STATE)) == ["tanh"]
+
+
+def test_draws_take_nothing_from_the_generator():
+    tg.manual_seed(0)
+    expected = tg.rand(3).data
+    tg.manual_seed(0)
+    step = trace(lambda x, h: (F.dropout(h) + tg.randn(B, H, dtype=tg.float64), h), X, STATE)
+    assert [draw.value.shape for draw in step.draws] == [(B, H)] * 2
+    np.testing.assert_array_equal(tg.rand(3).data, expected)
+
+
+def test_softmax_and_the_like_are_said_in_simpler_ops():
+    step = trace(lambda x, h: (h.softmax(-1).cumsum(-1), h), X, STATE)
+    assert set(names(step)) <= {"amax", "detach", "sub", "exp", "sum", "div", "permute", "matmul"}
+
+
+def test_where_a_sequence_may_end_a_where_stands_on_every_result():
+    step = with_ends(trace(nn.RNNCell(I, H).double(), X, STATE))
+    assert names(step)[-4:] == ["reshape", "where"] * 2
+
+
+# -------------------------------------------------------------------------------------- refusals
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        self.steps = 0
+
+    def forward(self, x, h):
+        self.steps += 1
+        return h, h
+
+
+def test_a_cell_that_counts_its_steps_is_refused_and_left_as_it_was():
+    cell = Counting()
+    assert refusal(cell) == "the step changes an attribute of Counting"
+    assert cell.steps == 0
+
+
+def test_a_cell_that_keeps_its_states_is_refused_and_left_as_it_was():
+    history = []
+
+    def cell(x, h):
+        history.append(h)
+        return h, h
+
+    assert refusal(cell) == "the step changes history"
+    assert history == []
+
+
+def test_an_iterator_is_left_alone():
+    times = iter(range(100))
+    cell = lambda x, h: (h * next(times), h)
+    assert "iterator (times)" in refusal(cell)
+    assert next(times) == 0
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        (lambda x, h: (h * h.sum().item(), h), "reads a value"),
+        (lambda x, h: (h if h.mean() > 0 else -h, h), "reads a value"),
+        (lambda x, h: (h * float(h[0, 0]), h), "reads a value"),
+        (lambda x, h: (h, tg.Tensor(h.data * 2)), "reads a value"),
+        (lambda x, h: (h[:, (h > 0).any(0)], h), "indexes with it"),
+        (lambda x, h: (h, h[:, :2]), "has not the shapes and dtypes of the old one"),
+        (lambda x, h: (h, (h, h)), "has not the shapes and dtypes of the old one"),
+        (lambda x, h: (h, h.float()), "has not the shapes and dtypes of the old one"),
+        (lambda x, h: (h, W), "a constant Tensor, computed from neither the input nor the state"),
+        (lambda x, h: h, "does not return (output, state)"),
+        (lambda x, h: (h - h.mean(0), h), "sum of (3, 6): it mixes the samples of a batch"),
+        (lambda x, h: (h.flip(0), h), "flip of (3, 6): it mixes the samples of a batch"),
+        (lambda x, h: (h[[0, 0, 1]], h), "index of (3, 6): it mixes the samples of a batch"),
+        (lambda x, h: (h @ h.T @ h, h), "it mixes the samples of a batch"),
+        (lambda x, h: (h.reshape(H, B), h), "reshape of (3, 6): it mixes the samples of a batch"),
+        (lambda x, h: (h.T, h), "samples not along its first dim"),
+        (lambda x, h: (h > 0, h), "a result is boolean"),
+        (lambda x, h: ((h > 0).sum(-1, True) * h, h), "sum gives int64"),
+        (lambda x, h: (h.float().double(), h), "cast gives float32; a loop holds float64"),
+        (lambda x, h: (h * tg.rand(H, dtype=h.dtype), h), "draw 0 has shape (6,); expected (3, "),
+        (lambda x, h: (h * tg.randint(0, 9, (B, H)), h), "draw 0 gives int64"),
+        (lambda x, h: (h * np.random.default_rng().normal(), h), "a second step differs"),
+        (lambda x, h: (h @ x, h), "reading the cell raised ValueError"),
+        (lambda x, h: (F.linear(h, h), h), "linear of (3, 6) and (3, 6): expected values @"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_and_why(cell, reason):
+    assert reason in refusal(cell)
+
+
+def test_ids_are_refused():
+    table = nn.Embedding(5, H)
+    ids = tg.tensor(np.zeros((4, B), int))
+    reason = why_not_compiled(lambda i, h: (table(i), h), ids, tg.zeros(B, H))
+    assert reason == "input and state are float32, int64; expected float32 or float64, one of them"
+
+
+def test_too_many_pieces_are_refused():
+    cell = lambda x, h: (tg.concat([h[:, ::2], h[:, 1::2]], -1).tanh().sin().cos(), h)
+    assert "fall into too many pieces" in refusal(cell, state=np.ones((B, 600)))
+
+
+def test_a_batch_of_none_is_refused():
+    assert refusal(lambda x, h: (h, h), X[:0], STATE[:0]) == "the batch has no samples"

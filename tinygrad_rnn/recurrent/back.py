@@ -1,0 +1,99 @@
+"""A scan as one line of the tape: the primitive, and its pullback."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.tensor import Tensor, grad
+from .program import Step, flat
+from .run import Loop, Pass
+from .unroll import State, map_state, unroll
+
+
+def scan_step(
+    *arrays: np.ndarray,
+    loop: Loop,
+    step: Step,
+    T: int,
+    draws: Sequence[np.ndarray] | None = (),
+    alive: np.ndarray | None = None,
+    every: int | None = None,
+) -> tuple[list[np.ndarray], "Back"]:
+    """The primitive: (what is given, parts of the state, closed-over arrays) -> outputs, last state.
+
+    The input is given for all T steps; where `draws` is None, so is what the step draws.
+    """
+    back = Back(loop, step, arrays, T, draws, alive, every)
+    return [back.run.outputs, *back.run.final], back
+
+
+class Back:
+    """The pullback of `scan_step`."""
+
+    def __init__(
+        self, loop: Loop, step: Step, arrays: Sequence[np.ndarray], T: int,
+        draws: Sequence[np.ndarray] | None, alive: np.ndarray | None, every: int | None,
+    ) -> None:  # fmt: skip
+        self.step, self.arrays, self.T, self.alive = step, arrays, T, alive
+        self.names = ["x"] if draws is not None else ["x", *_names_of_draws(step)]
+        given, state, leaves = self._sorted(arrays)
+        given = self._over_time(given)
+        self.draws = given[1:] if draws is None else draws
+        self.run = Pass(loop, given[0], state, leaves, self.draws, alive, every)
+
+    @property
+    def kept(self) -> list[np.ndarray]:
+        """The arrays that must not change before the way back."""
+        return [*self.arrays, *self.run.arrays]
+
+    def __call__(self, dy: np.ndarray, *dfinal: np.ndarray) -> list[Any]:
+        found = self.run.backward(dy, dfinal)
+        given, state, leaves = self._sorted(self.arrays)
+        gs = [found.given.get(name) for name in self.names]
+        gs += found.state
+        wanted = self.run.loop.plan.wanted
+        gs += [found.leaf(i) if f"weight{i}" in wanted else None for i in range(len(leaves))]
+        pairs = zip(gs, self.arrays, strict=True)
+        return [None if g is None else g.reshape(array.shape) for g, array in pairs]
+
+    def on_tensors(self, inputs: Sequence[Tensor]) -> Callable[..., tuple[Any, ...]]:
+        """The pullback on Tensors, to be differentiated again: the steps run on the tape."""
+
+        def pullback(*gs: Tensor) -> tuple[Any, ...]:
+            own = [tensor.clone() for tensor in inputs]  # one tensor may be several inputs
+            given, state, leaves = self._sorted(own)
+            xs, *others = self._over_time(given)
+            draws = others or [Tensor(draw) for draw in self.draws]
+            parts, times = iter(state), iter(range(self.T))
+
+            def cell(x: Tensor, state: State) -> tuple[Tensor, State]:
+                t = next(times)
+                return self.step.replay(x, state, leaves, [draw[t] for draw in draws])
+
+            start = map_state(lambda value: next(parts).reshape(value.shape), self.step.state)
+            lengths = None if self.alive is None else self.alive.sum(0)
+            outputs, final = unroll(cell, xs, start, lengths)
+            ends = zip([outputs, *flat(final)], gs, strict=True)
+            pairs = [(end, g.reshape(end.shape)) for end, g in ends if end.requires_grad]
+            outs, seeds = [end for end, _ in pairs], [g for _, g in pairs]
+            wanted = [tensor for tensor in own if tensor.requires_grad]
+            found = iter(grad(outs, wanted, seeds, create_graph=True, allow_unused=True))
+            return tuple(next(found) if tensor.requires_grad else None for tensor in own)
+
+        return pullback
+
+    def _sorted(self, inputs: Sequence[Any]) -> tuple[Sequence[Any], ...]:
+        """What is given, the parts of the state, the closed-over tensors."""
+        first, last = len(self.names), len(self.names) + len(flat(self.step.state))
+        return inputs[:first], inputs[first:last], inputs[last:]
+
+    def _over_time(self, given: Sequence[Any]) -> list[Any]:
+        """What is given, as (T, B, ...)."""
+        values = [self.step.x, *(draw.value for draw in self.step.draws)]
+        pairs = zip(given, values, strict=False)
+        return [array.reshape(self.T, *value.shape) for array, value in pairs]
+
+
+def _names_of_draws(step: Step) -> list[str]:
+    return [f"draw{i}" for i in range(len(step.draws))]

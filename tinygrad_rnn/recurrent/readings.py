@@ -1,0 +1,126 @@
+"""What was read of cells: a step for each shape of input, and the loops made of it.
+
+Reading a cell takes about a millisecond and planning a loop a few, so both are remembered for as
+long as nothing that the cell can reach has changed.
+"""
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from .. import jit
+from ..autograd.creation import rng_of
+from ..autograd.recording import mode
+from ..autograd.tensor import Tensor
+from .plan import Plan
+from .program import CannotCompile, Step, flat
+from .run import Loop
+from .sameness import Same
+from .scan import switch
+from .trace import trace
+from .unroll import State, map_state
+
+
+class Reading:
+    """A cell that was read for one shape of input and state, and the loops made of it."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.leaves = step.leaves()
+        self.loops: dict[tuple[frozenset[str], bool], Loop | CannotCompile] = {}
+
+    def wanted(self, xs: Tensor, state: State) -> frozenset[str]:
+        """The names of the arrays whose gradients are wanted."""
+        if not mode.recording:
+            return frozenset()
+        found = {"x"} if xs.requires_grad else set()
+        found |= {f"state{i}" for i, part in enumerate(flat(state)) if part.requires_grad}
+        return frozenset(found | self.wanted_leaves())
+
+    def wanted_leaves(self) -> set[str]:
+        """The names, in every use, of the closed-over tensors whose gradients are wanted."""
+        found = set()
+        for i, leaf in enumerate(self.leaves):
+            if isinstance(leaf, Tensor) and leaf.requires_grad:
+                found |= {f"weight{i}", f"vector{i}", f"batch{i}"}
+        return found
+
+    def plan(self, wanted: frozenset[str], lengths: bool) -> Plan:
+        """Raises: CannotCompile."""
+        dtype = self.step.x.dtype
+        for leaf in self.leaves:
+            if leaf.dtype not in (dtype, bool):
+                raise CannotCompile(f"a closed-over tensor is {leaf.dtype}, and the input {dtype}")
+        return Plan(self.step, wanted, lengths)
+
+    def loop(self, wanted: frozenset[str], lengths: bool) -> Loop:
+        """Raises: CannotCompile."""
+        key = wanted, lengths
+        if key not in self.loops:
+            try:
+                self.loops[key] = Loop(self.plan(wanted, lengths), self.step.x.dtype)
+            except CannotCompile as reason:
+                self.loops[key] = reason
+        loop = self.loops[key]
+        if isinstance(loop, CannotCompile):
+            raise loop
+        return loop
+
+
+_readings: WeakKeyDictionary[Any, dict[Any, Reading]] = WeakKeyDictionary()
+
+
+def read(cell: Any, xs: Tensor, state: State) -> Reading:
+    """What was read of a cell, now or earlier.  Raises: CannotCompile."""
+    state = as_tuples(state)
+    if not all(isinstance(part, Tensor) for part in flat(state)):
+        raise CannotCompile("the state holds something that is not a Tensor")
+    try:
+        known = _readings.setdefault(cell, {})
+    except TypeError:  # nothing can be remembered of it
+        known = {}
+    arrays = map_state(lambda part: part._array, state)
+    return reading_of(known, cell, xs._array[0], arrays)
+
+
+def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State) -> Reading:
+    """What is known of a cell for inputs of these shapes, read again if need be.
+
+    Raises: CannotCompile.
+    """
+    if mode.tracer is not None:
+        raise CannotCompile("it runs inside another cell that is being read")
+    if not switch.on:
+        raise CannotCompile("it was switched off: compiled(False)")
+    if reason := jit.why_absent():
+        raise CannotCompile(f"nothing can be compiled: {reason}")
+    dtypes = {x.dtype, *(part.dtype for part in flat(state))}
+    if len(dtypes) > 1 or x.dtype not in (np.float32, np.float64):
+        names = ", ".join(sorted(map(str, dtypes)))
+        raise CannotCompile(
+            f"input and state are {names}; expected float32 or float64, one of them"
+        )
+    key = x.shape, x.dtype, repr(map_state(np.shape, state))
+    before = known.get(key)
+    if before and before.step.around and not before.step.around.change():
+        return before
+    step = trace(cell, x, state)
+    if before and Same().programs(before.step, step):
+        before.step.around = step.around
+        return before
+    known[key] = made = Reading(step)
+    return made
+
+
+def as_tuples(state: State) -> State:
+    return map_state(lambda part: part, state)
+
+
+def draws_of(step: Step, T: int) -> list[np.ndarray]:
+    """The random numbers of all steps, drawn in the order in which `unroll` draws them."""
+    made = [np.empty((T, *draw.value.shape), draw.value.dtype) for draw in step.draws]
+    for t in range(T):
+        for array, (generator, draw, _) in zip(made, step.draws, strict=True):
+            array[t] = draw(rng_of(generator))
+    return made
