@@ -17,7 +17,7 @@ from tinygrad_rnn.autograd.tape import tape
 from tinygrad_rnn.nn import functional as F
 from tinygrad_rnn.recurrent.program import flat
 
-scanning = importlib.import_module("tinygrad_rnn.recurrent.scan")  # the name is the function's too
+readings = importlib.import_module("tinygrad_rnn.recurrent.readings")
 
 T, B, I, H = 5, 4, 3, 6
 LENGTHS = [3, 0, 5, 1]
@@ -41,9 +41,9 @@ CELLS = {"lstm": lambda: nn.LSTMCell(I, H), "noisy": Noisy}
 @pytest.fixture
 def on_numpy(monkeypatch):
     """The loop as plain Python: what is tested here does not depend on the compiler."""
-    made = scanning.Loop
-    monkeypatch.setattr(scanning, "Loop", lambda plan, dtype: made(plan, dtype, "numpy"))
-    monkeypatch.setattr(scanning.jit, "why_absent", lambda: None)
+    made = readings.Loop
+    monkeypatch.setattr(readings, "Loop", lambda plan, dtype: made(plan, dtype, "numpy"))
+    monkeypatch.setattr(readings.jit, "why_absent", lambda: None)
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ except RuntimeError as error:
 
 
 def test_a_broken_numba_is_named_as_the_reason(cell, xs, monkeypatch):
-    monkeypatch.setattr(scanning.jit, "why_absent", lambda: "numba cannot be imported: no LLVM")
+    monkeypatch.setattr(readings.jit, "why_absent", lambda: "numba cannot be imported: no LLVM")
     reason = "nothing can be compiled: numba cannot be imported: no LLVM"
     assert tg.why_not_compiled(cell, xs) == reason
     assert "scan_step" not in ops(tg.scan(cell, xs)[0])
@@ -469,6 +469,30 @@ def test_inputs_may_lie_in_memory_in_any_way(given, cell, xs, state):
         results.append([outputs.data, *numbers(tg.grad(outputs.sum(), [x, *state]))])
     check_close(*results)
     np.testing.assert_array_equal(array, before)
+
+
+@pytest.mark.usefixtures("on_numpy")
+def test_a_state_may_come_as_a_list(cell, xs, state):
+    outputs, last = tg.scan(cell, xs, [*state])
+    assert "scan_step" in ops(outputs)
+    expected, end = tg.unroll(cell, xs, [*state])
+    check_close(numbers([outputs, *last]), numbers([expected, *end]))
+
+
+@pytest.mark.usefixtures("on_numpy")
+def test_a_number_of_steps_may_be_numpys(cell, xs, state):
+    outputs, _ = tg.scan(cell, xs, state, checkpoint_every=np.int64(2))
+    check_close([outputs.data], [tg.unroll(cell, xs, state)[0].data])
+
+
+@pytest.mark.usefixtures("on_numpy")
+def test_the_last_state_has_memory_of_its_own(cell, xs, state):
+    outputs, (h, _) = tg.scan(cell, xs, state)
+    expected = outputs.data[-1].copy()
+    with tg.no_grad():
+        outputs.zero_()
+    np.testing.assert_array_equal(h.data, expected)
+    assert h.data.base is None or h.data.base.size == h.data.size  # the other steps can go
 
 
 @pytest.mark.usefixtures("on_numpy")

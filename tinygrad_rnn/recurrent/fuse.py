@@ -77,11 +77,11 @@ class _Signature:
                 raise CannotCompile("the arguments have no rows in common")
             reading = reading_of(self.known, self.cell, self.samples[0], ())
             rows = [inputs[i].reshape(self._flat(inputs[i].shape)) for i in self.rows]
-            loop = reading.loop(self._wanted(reading, rows), False)
+            own = {id(v): inputs[i] for i, v in self.vectors.items()}
+            leaves = reading.step.evaluated(reading.leaves, own)
+            loop = reading.loop(self._wanted(rows, leaves), False)
         except CannotCompile:
             return self.function(*inputs)
-        own = {id(v): inputs[i] for i, v in self.vectors.items()}
-        leaves = reading.step.evaluated(reading.leaves, own)
 
         def op(*arrays: np.ndarray) -> Any:
             (made,), back = scan_step(*arrays, loop=loop, step=reading.step, T=1, draws=None)
@@ -116,12 +116,14 @@ class _Signature:
         cell.__dict__ |= {"__wrapped__": self.function, "vectors": tuple(self.vectors.values())}
         return cell
 
-    def _wanted(self, reading: Any, rows: Sequence[Tensor]) -> frozenset[str]:
+    def _wanted(self, rows: Sequence[Tensor], leaves: Sequence[Any]) -> frozenset[str]:
+        from .readings import wanted_leaves
+
         if not mode.recording:
             return frozenset()
         names = ["x", *(f"draw{i}" for i in range(len(rows) - 1))]
         found = {name for name, row in zip(names, rows, strict=True) if row.requires_grad}
-        return frozenset(found | reading.wanted_leaves())
+        return frozenset(found | wanted_leaves(leaves))
 
     def _flat(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """(..., H) as (N, H)."""

@@ -80,7 +80,7 @@ class Pass:
             self.starts.append(state)
             chunk = Chunk(self, t0, t1, state)
             self.outputs[t0:t1] = chunk.outputs
-            state = [part.copy() for part in chunk.final]
+            state = chunk.final
         self.final = list(state)
 
     @property
@@ -146,7 +146,8 @@ class Chunk:
     @property
     def final(self) -> list[np.ndarray]:
         count = len(self.loop.plan.state_widths)
-        return [self.arrays[f"state{i}"][-self.B :] for i in range(count)]
+        # Copies: they outlive the other steps, and what is done to outputs is not done to them.
+        return [self.arrays[f"state{i}"][-self.B :].copy() for i in range(count)]
 
     def steps(self, array: np.ndarray) -> np.ndarray:
         """(T, B, ...) as rows (T B, ...) that compiled code can read."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import ContextDecorator
 from typing import Any, Self
 
+import numpy as np
+
 from ..autograd.tensor import Tensor
 from .unroll import State, alive_until, begun, map_state, unroll, without_padding
 
@@ -35,12 +37,12 @@ def scan(
     # The generator is imported when it is first used: plain programs do not wait for it.
     from .back import scan_step
     from .program import CannotCompile, flat
-    from .readings import draws_of, read
+    from .readings import as_tuples, draws_of, read
 
     try:
         reading = read(cell, xs, state)
-        wanted = reading.wanted(xs, state)
-        loop = reading.loop(wanted, lengths is not None)
+        leaves = reading.step.evaluated(reading.leaves)
+        loop = reading.loop(reading.wanted(xs, state, leaves), lengths is not None)
     except CannotCompile:
         return unroll(cell, xs, state, lengths)
     T, B = xs.shape[:2]
@@ -48,8 +50,7 @@ def scan(
     if lengths is not None:
         alive = alive_until(lengths, T, B)
         xs = without_padding(xs, alive)
-    step = reading.step
-    leaves = step.evaluated(reading.leaves)
+    step, state = reading.step, as_tuples(state)
     outputs, *final = Tensor.apply(
         scan_step, xs, *flat(state), *leaves,
         loop=loop, step=step, T=T, draws=draws_of(step, T), alive=alive, every=every,
@@ -60,7 +61,8 @@ def scan(
 
 
 def _steps_between(given: int | str | None, T: int) -> int | None:
-    if given is None or (isinstance(given, int) and not isinstance(given, bool) and given > 0):
+    number = isinstance(given, int | np.integer) and not isinstance(given, bool)
+    if given is None or (number and given > 0):
         return given
     if given == "sqrt":
         return math.isqrt(T - 1) + 1
@@ -118,7 +120,8 @@ def _written(cell: Any, xs: Tensor, state: State) -> str:
 
     xs, state = begun(cell, xs, state)
     reading = read(cell, xs, state)
-    return Writer(reading.plan(reading.wanted(xs, state), False)).text
+    leaves = reading.step.evaluated(reading.leaves)
+    return Writer(reading.plan(reading.wanted(xs, state, leaves), False)).text
 
 
 def _cannot_compile() -> type[Exception]:
