@@ -235,6 +235,20 @@ def test_what_cannot_be_compiled_runs_as_it_is(function, shapes, rng):
         np.testing.assert_allclose(a.data, b.data, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.usefixtures("on_numpy")
+def test_arguments_may_be_named_or_be_arrays_and_lists(rng):
+    (x,) = made([(3, 5)], rng)
+    fused = fuse(lambda x, scale=2.0, *, shift=0.0: x * scale + shift)
+    for given in [{"scale": 3.0}, {"scale": np.arange(5.0)}, {"shift": 1}]:
+        np.testing.assert_allclose(fused(x, **given).data, fused.__wrapped__(x, **given).data)
+    assert fuse(lambda x, sizes: x[..., : sizes[0]])(x, [2, 3]).shape == (3, 2)
+    assert ops(fused(x, scale=3.0)) == ops(fused(x, 3.0)) == ["<lambda>"]
+    np.testing.assert_array_equal(fused(tg.zeros(3, 0)).data, np.zeros((3, 0)))
+    np.testing.assert_array_equal(fused(tg.zeros(0, 3)).data, np.zeros((0, 3)))
+    with pytest.raises(TypeError, match="slope"):
+        fused(x, slope=1.0)
+
+
 def test_switched_off_it_is_the_function(rng):
     (x,), fused = made([(3, 5)], rng), fuse(swish)
     with tg.compiled(False):

@@ -104,9 +104,8 @@ def test_layers_scan_by_themselves(name, lengths, xs):
 @pytest.mark.usefixtures("on_numpy")
 def test_one_line_stands_between_the_input_and_the_outputs(cell, xs, state):
     outputs, (h, c) = tg.scan(cell, xs, state)
-    assert set(ops(outputs, h, c)) == {"scan_step", "reshape"}
-    assert ops(outputs, h, c).count("scan_step") == 1
-    assert set(ops(tg.scan(cell, xs)[0])) == {"scan_step", "reshape"}
+    assert ops(outputs, h, c) == ["scan_step"]
+    assert ops(tg.scan(cell, xs)[0]) == ["scan_step"]
 
 
 @pytest.mark.usefixtures("on_numpy")
@@ -352,6 +351,18 @@ def test_one_tensor_may_be_the_input_the_state_and_a_weight(rng):
 
     found = [tg.grad(run(cell, same[None], same)[0].sum(), [same]) for run in (tg.scan, tg.unroll)]
     check_close(*map(numbers, found))
+
+
+@pytest.mark.usefixtures("on_numpy")
+@pytest.mark.xfail(reason="a looked-up input is passed by on the tape", strict=True)
+def test_the_gradient_of_a_looked_up_input_can_be_asked_for(cell, rng):
+    table = tg.tensor(rng.standard_normal((4, I)), requires_grad=True)
+    found = []
+    for run in (tg.scan, tg.unroll):
+        xs = F.embedding(rng.integers(0, 4, (T, B)) * 0 + 1, table)
+        outputs, _ = run(cell, xs)
+        found.append(numbers(tg.grad(outputs.sum(), [xs, table])))
+    check_close(*found)
 
 
 # ------------------------------------------------------------------------------------- the tape

@@ -280,7 +280,7 @@ def test_what_a_run_computed_is_freed_without_the_garbage_collector(xs):
     y, _ = tg.scan(cell, xs)
     seen = weakref.ref(y._edge[0])
     y.sum().backward()
-    del y
+    del y, _
     assert seen() is None
     y, _ = tg.scan(cell, xs)
     seen = weakref.ref(y._edge[0])

@@ -134,8 +134,10 @@ class Operations:
 
     # fmt: off
     def __matmul__(self, other: Any) -> Tensor: return self.matmul(other)
-    def __rmatmul__(self, other: Any) -> Tensor: return self.ungraded(np.asarray, other).matmul(self)
     # fmt: on
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return self.ungraded(np.asarray, other).matmul(self)
 
     def matmul(self, other: Any) -> Tensor:
         return self.apply(P.matmul, *self.alike("matmul", self, other))

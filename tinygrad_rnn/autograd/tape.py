@@ -66,7 +66,7 @@ class Node:
     def check_unchanged(self) -> None:
         """Raises: RuntimeError when an array that the pullback mentions has been changed."""
         for array in self.kept():
-            if _changes.get(id(memory(array)), -1) > self.age:
+            if changed_since(array, self.age):
                 names = {key: f"input {i}" for i, key in enumerate(self.inputs)}
                 names |= {key: f"output {i}" for i, (_, _, key) in enumerate(self.outputs)}
                 raise RuntimeError(
@@ -152,6 +152,11 @@ def changed(array: np.ndarray) -> None:
     if key not in _changes and isinstance(owner, np.ndarray):
         _watched[key] = weakref.ref(owner, lambda _: (_changes.pop(key), _watched.pop(key)))
     _changes[key] = _latest = next(clock)
+
+
+def changed_since(array: np.ndarray, age: int) -> bool:
+    """Whether the memory of `array` has been changed after a node of this age was written."""
+    return _changes.get(id(memory(array)), -1) > age
 
 
 def memory(array: Any) -> Any:

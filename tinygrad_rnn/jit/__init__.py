@@ -4,7 +4,7 @@ Nothing here imports Numba before something is to be compiled.
 """
 
 from .kit import Kit, kit, why_absent
-from .load import fixed, in_use, load
+from .load import fixed, in_use, load, sums_of
 from .progress import compilations
 from .threads import get_num_threads, set_num_threads, together
 
@@ -17,6 +17,7 @@ __all__ = [
     "kit",
     "load",
     "set_num_threads",
+    "sums_of",
     "together",
     "why_absent",
 ]

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import linecache
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,6 +74,14 @@ def fixed(module: ModuleType, dtype: Any, kit: str = "numba") -> ModuleType:
             for i in range(node.lineno - 1, node.end_lineno or node.lineno):
                 lines[i] = "\n"
     return load("".join(lines), dtype, kit)
+
+
+@cache
+def sums_of(dtype: Any, kit: str = "numba") -> Any:
+    """`sums`, compiled or not."""
+    from . import sums
+
+    return fixed(sums, dtype, kit)
 
 
 def run(name: str, source: str, namespace: dict[str, Any]) -> ModuleType:

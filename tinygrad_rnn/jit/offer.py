@@ -3,16 +3,16 @@
 The bounds below which NumPy does the work are measured by ``benchmarks/kernels.py``.
 """
 
-from functools import cache
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..autograd import kernels
-from . import sums, threads
+from . import threads
 from .kit import kit
-from .load import fixed, plain
+from .load import plain, sums_of
 
 FLOATS = (np.float32, np.float64)
 ROWS = 128
@@ -54,6 +54,7 @@ def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     if N < ROWS or left.dtype != right.dtype or left.dtype not in FLOATS:
         return left.T @ right
     tools, out = kit(left.dtype), np.zeros((K, M), left.dtype)
+    left, right = plain(left), plain(right)
 
     def part(low: int, high: int) -> None:
         pieces = ([(left, 0, low, high - low)], [(right, 0, 0, M)])
@@ -67,7 +68,13 @@ def add_rows(whole: np.ndarray, ids: np.ndarray, g: np.ndarray) -> bool:
     """``whole[ids] += g``, repeated ids added up in their order; False where it did nothing."""
     if whole.ndim != 2 or whole.dtype not in FLOATS or g.dtype != whole.dtype:
         return False
-    _sums(whole.dtype).scatter(whole, ids, plain(g.reshape(len(ids), -1)))
+    rows, N = plain(g.reshape(len(ids), whole.shape[1])), whole.shape[1]
+    scatter, ids = sums_of(whole.dtype).scatter, plain(ids[:, None], np.int64)
+
+    def part(low: int, high: int) -> None:
+        scatter(whole, ids, rows, 0, low, high)
+
+    _shared(part, N, 10 * rows.size)
     return True
 
 
@@ -75,12 +82,7 @@ def squares(x: np.ndarray) -> float:
     """The sum of the squares of all elements, in float64."""
     if x.dtype not in FLOATS:
         return float(np.square(x, dtype=np.float64).sum())
-    return _sums(x.dtype).squares(plain(x.reshape(1, -1)))
-
-
-@cache
-def _sums(dtype: np.dtype) -> Any:
-    return fixed(sums, dtype)
+    return sums_of(x.dtype).squares(plain(x.reshape(1, -1)))
 
 
 def _shared(part: Any, n: int, work: float) -> None:
@@ -90,5 +92,4 @@ def _shared(part: Any, n: int, work: float) -> None:
         part(0, n)
     else:
         cuts = [n * p // parts for p in range(parts + 1)]
-        threads.together([lambda cut=cut: part(*cut) for cut in pairwise(cuts)])
-
+        threads.together([partial(part, *cut) for cut in pairwise(cuts)])

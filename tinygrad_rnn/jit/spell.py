@@ -2,6 +2,7 @@
 
 import ast
 import math
+from typing import Any
 
 from ..autograd.elementwise import NUMPY, ROWS
 
@@ -24,14 +25,17 @@ class _Speller(ast.NodeTransformer):
         return ast.Name(self.words.get(node.id, node.id))
 
     def visit_Constant(self, node: ast.Constant) -> ast.Name:
-        return ast.Name(literal(node.value))
+        value: Any = node.value
+        return ast.Name(literal(value))
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         row = ROWS.get(ast.unparse(node.func))
         if row is None or row.name in NUMPY:
             return node
-        words = dict(zip(row.inputs, map(ast.unparse, node.args), strict=True))
+        texts = map(ast.unparse, node.args)
+        given = [text if text.isidentifier() else f"({text})" for text in texts]
+        words = dict(zip(row.inputs, given, strict=True))
         return ast.Name(f"({spelled(row.forward, words)})")  # a row that says another: silu
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:

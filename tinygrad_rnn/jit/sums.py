@@ -4,18 +4,18 @@ from .numpy_kit import driver, loop, row_of
 
 
 @loop
-def add_row(n, whole, to, g, i):  # type: ignore[no-untyped-def]
-    target = row_of(whole, to, 0, n)
-    source = row_of(g, i, 0, n)
+def add_row(n, whole, to, low, g, row, column):  # type: ignore[no-untyped-def]
+    target = row_of(whole, to, low, n)
+    source = row_of(g, row, column + low, n)
     for j in range(n):
         target[j] += source[j]
 
 
 @driver
-def scatter(whole, ids, g):  # type: ignore[no-untyped-def]
-    """whole[ids[i]] += g[i], in order."""
-    for i in range(ids.shape[0]):
-        add_row(whole.shape[1], whole, ids[i], g, i)
+def scatter(whole, ids, g, column, low, high):  # type: ignore[no-untyped-def]
+    """whole[ids[i, 0], low:high] += g[i, column + low : column + high], from the last i on."""
+    for i in range(ids.shape[0] - 1, -1, -1):
+        add_row(high - low, whole, ids[i, 0], low, g, i, column)
 
 
 @loop

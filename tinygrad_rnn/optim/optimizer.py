@@ -232,4 +232,3 @@ def _fitting(value: Any, p: Tensor, name: str, number: int) -> Any:
             f"{p.shape}, that of the parameter"
         )
     return np.array(value, p.dtype)
-

@@ -111,9 +111,16 @@ class Product(NamedTuple):
 
 
 class Graph:
-    """All atoms of a step, forward and backward.  An atom is younger than what it is made of."""
+    """All atoms of a step, forward and backward.  An atom is younger than what it is made of.
 
-    def __init__(self) -> None:
+    With `from_table`, the rows of the input are rows of a small table (embeddings).  Then a product
+    with the input need not be computed at every step: a table of products is, once, and its rows
+    are looked up.  Such a product is a leaf, named in ``tables``.
+    """
+
+    def __init__(self, from_table: bool = False) -> None:
+        self.from_table = from_table
+        self.tables: dict[tuple[Term, tuple[int, ...]], str] = {}
         self.atoms: dict[Any, Atom] = {}
         self.products: dict[Any, Product] = {}
         self.note = ""
@@ -181,12 +188,24 @@ class Graph:
     def product(self, terms: Iterable[Term], widths: tuple[int, ...]) -> tuple[Atom, ...]:
         """The atoms of a sum of products.  Terms that need no recurrence come first: they are
         computed early, for many steps at once, and so must start the sum."""
-        terms = (Term(self.side(left), weight) for left, weight in terms)
+        terms = [Term(self.side(left), weight) for left, weight in terms]
+        if self.from_table and any(map(is_of_input, terms)):
+            found = [self._looked_up(term, widths) for term in terms if is_of_input(term)]
+            if rest := [term for term in terms if not is_of_input(term)]:
+                found.insert(0, self.product(rest, widths))
+            return tuple(self.beside("sum", parts) for parts in zip(*found, strict=True))
         ordered = tuple(sorted(terms, key=lambda term: not is_early(term)))
         key = ordered, widths
         made = self.products.setdefault(key, Product(len(self.products), *key))
         columns = accumulate(widths[:-1], initial=0)
         return tuple(self.atom("product", (), width, (made, column))
+                     for width, column in zip(widths, columns, strict=False))  # fmt: skip
+
+    def _looked_up(self, term: Term, widths: tuple[int, ...]) -> tuple[Atom, ...]:
+        """A product with the input, as leaves."""
+        name = self.tables.setdefault((term, widths), f"table{len(self.tables)}")
+        columns = accumulate(widths[:-1], initial=0)
+        return tuple(self.leaf(name, column, width)
                      for width, column in zip(widths, columns, strict=False))  # fmt: skip
 
     def side(self, atoms: Iterable[Atom]) -> tuple[Atom, ...]:
@@ -232,6 +251,11 @@ def parsed(text: str) -> ast.expr:
 def is_early(term: Term) -> bool:
     """Whether a product is known before the loop begins: its left side is given for all steps."""
     return all(a.op == "leaf" and is_given(a.detail.array) for a in term.left)
+
+
+def is_of_input(term: Term) -> bool:
+    """Whether the left side of a product is the input, or a part of it."""
+    return term.left[0].op == "leaf" and term.left[0].detail.array == "x"
 
 
 def side_by_side(a: Atom, b: Atom) -> bool:

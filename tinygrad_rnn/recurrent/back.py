@@ -8,6 +8,7 @@ import numpy as np
 from ..autograd.tensor import Tensor, grad
 from .program import Step, flat
 from .run import Loop, Pass
+from .tall import Gradients
 from .unroll import State, map_state, unroll
 
 
@@ -19,12 +20,14 @@ def scan_step(
     draws: Sequence[np.ndarray] | None = (),
     alive: np.ndarray | None = None,
     every: int | None = None,
+    ids: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], "Back"]:
-    """The primitive: (what is given, parts of the state, closed-over arrays) -> outputs, last state.
+    """The primitive: (given, parts of the state, closed-over arrays) -> outputs, last state.
 
-    The input is given for all T steps; where `draws` is None, so is what the step draws.
+    The input is given for all T steps, or, with `ids` (T, B), it is a table that they are looked up
+    in; where `draws` is None, so is what the step draws.
     """
-    back = Back(loop, step, arrays, T, draws, alive, every)
+    back = Back(loop, step, arrays, T, draws, alive, every, ids)
     return [back.run.outputs, *back.run.final], back
 
 
@@ -34,13 +37,14 @@ class Back:
     def __init__(
         self, loop: Loop, step: Step, arrays: Sequence[np.ndarray], T: int,
         draws: Sequence[np.ndarray] | None, alive: np.ndarray | None, every: int | None,
+        ids: np.ndarray | None,
     ) -> None:  # fmt: skip
-        self.step, self.arrays, self.T, self.alive = step, arrays, T, alive
+        self.step, self.arrays, self.T, self.alive, self.ids = step, arrays, T, alive, ids
         self.names = ["x"] if draws is not None else ["x", *_names_of_draws(step)]
         given, state, leaves = self._sorted(arrays)
-        given = self._over_time(given)
+        given = self._over_time(given) if ids is None else given
         self.draws = given[1:] if draws is None else draws
-        self.run = Pass(loop, given[0], state, leaves, self.draws, alive, every)
+        self.run = Pass(loop, given[0], state, leaves, self.draws, alive, every, ids)
 
     @property
     def kept(self) -> list[np.ndarray]:
@@ -48,8 +52,8 @@ class Back:
         return [*self.arrays, *self.run.arrays]
 
     def __call__(self, dy: np.ndarray, *dfinal: np.ndarray) -> list[Any]:
-        found = self.run.backward(dy, dfinal)
-        given, state, leaves = self._sorted(self.arrays)
+        found = Gradients(self.run, dy.reshape(self.run.outputs.shape), dfinal)
+        leaves = self._sorted(self.arrays)[2]
         gs = [found.given.get(name) for name in self.names]
         gs += found.state
         wanted = self.run.loop.plan.wanted
@@ -63,6 +67,8 @@ class Back:
         def pullback(*gs: Tensor) -> tuple[Any, ...]:
             own = [tensor.clone() for tensor in inputs]  # one tensor may be several inputs
             given, state, leaves = self._sorted(own)
+            if self.ids is not None:
+                given = [given[0][self.ids], *given[1:]]
             xs, *others = self._over_time(given)
             draws = others or [Tensor(draw) for draw in self.draws]
             parts, times = iter(state), iter(range(self.T))

@@ -7,6 +7,7 @@ computed here, but listed: each is one product over all steps, after the loop.
 """
 
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import NamedTuple
 
 from .atoms import ROWS, Atom, Graph, Term, Weight, is_early, reach
@@ -78,6 +79,14 @@ def differentiate(
             for x, text in zip(y.args, row.backward, strict=True):
                 if x in useful and text != "None":
                     give(x, graph.expression(text, scope))
+    for (term, widths), name in graph.tables.items():
+        columns = accumulate(widths[:-1], initial=0)
+        atoms = [graph.leaf(name, column, width)
+                 for width, column in zip(widths, columns, strict=False)]  # fmt: skip
+        if any(atom in found.leaves for atom in atoms):
+            zeros = (graph.copy(graph.number(0.0), atom.width) for atom in atoms)
+            dz = tuple(map(found.leaves.pop, atoms, zeros))
+            found.tall.append(Tall(term.left, term.weight, graph.side(dz)))
     graph.note = ""
     return found
 

@@ -7,6 +7,7 @@ of a cell, and runs once over the rows of its arguments.
 import math
 from collections.abc import Callable, Sequence
 from functools import wraps
+from inspect import signature as places
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..autograd.creation import drawn
 from ..autograd.functions import cat
 from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
+from .unroll import shaped
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,8 +38,13 @@ def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
     signatures: dict[Any, _Signature] = {}
 
     @wraps(function)
-    def fused(*inputs: Any) -> Any:
+    def fused(*inputs: Any, **named: Any) -> Any:
+        if named:
+            given = places(function).bind(*inputs, **named)
+            inputs, named = given.args, given.kwargs
         key = tuple(map(_kind, inputs))
+        if named or not _is_hashable(key):
+            return function(*inputs, **named)
         signature = signatures.get(key)
         if signature is None:
             signature = signatures[key] = _Signature(function, inputs)
@@ -57,6 +64,7 @@ class _Signature:
                      and v.ndim == len(self.lead) + 1 and v.shape[:-1] == self.lead]  # fmt: skip
         others = [i for i, v in enumerate(inputs) if isinstance(v, Tensor) and i not in self.rows]
         self.fits = bool(self.rows) and all(inputs[i].ndim <= 1 for i in others)
+        self.fits &= all(inputs[i].shape[-1] for i in self.rows)
         # Vectors are closed-over tensors to the loop; these stand for those of each call.
         self.vectors = {i: Tensor(np.zeros_like(inputs[i]._array), inputs[i].requires_grad)
                         for i in others}  # fmt: skip
@@ -76,7 +84,7 @@ class _Signature:
             if not self.fits:
                 raise CannotCompile("the arguments have no rows in common")
             reading = reading_of(self.known, self.cell, self.samples[0], ())
-            rows = [inputs[i].reshape(self._flat(inputs[i].shape)) for i in self.rows]
+            rows = [shaped(inputs[i], *self._flat(inputs[i].shape)) for i in self.rows]
             own = {id(v): inputs[i] for i, v in self.vectors.items()}
             leaves = reading.step.evaluated(reading.leaves, own)
             loop = reading.loop(self._wanted(rows, leaves), False)
@@ -92,7 +100,7 @@ class _Signature:
         widths = [math.prod(size) for size in self.sizes]
         parts = made.split(widths, -1) if self.several else (made,)
         results = tuple(
-            part.reshape(*self.lead, *size) for part, size in zip(parts, self.sizes, strict=True)
+            shaped(part, *self.lead, *size) for part, size in zip(parts, self.sizes, strict=True)
         )
         return results if self.several else results[0]
 
@@ -105,7 +113,11 @@ class _Signature:
                 arguments[i] = vector
             arguments[self.rows[0]] = x
             for i, sample in zip(self.rows[1:], self.samples[1:], strict=True):
-                arguments[i] = drawn(None, lambda _, sample=sample: sample)
+
+                def given(_: Any, sample: np.ndarray = sample) -> np.ndarray:
+                    return sample
+
+                arguments[i] = drawn(None, given)
             made = self.function(*arguments)
             self.several = isinstance(made, tuple | list)
             results = made if self.several else (made,)
@@ -133,3 +145,11 @@ class _Signature:
 def _kind(v: Any) -> Any:
     """What a compiled function depends on of an argument: all of it, unless it is a tensor."""
     return (v.shape, v.dtype, v.requires_grad) if isinstance(v, Tensor) else (type(v), v)
+
+
+def _is_hashable(key: Any) -> bool:
+    try:
+        hash(key)
+    except TypeError:  # an array or a list among the arguments: it may change
+        return False
+    return True

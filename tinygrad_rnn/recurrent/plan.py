@@ -15,7 +15,7 @@ from typing import NamedTuple
 from .atoms import ROWS, Atom, Graph, is_given, parsed, reach
 from .differentiate import Gradients, Tall, differentiate
 from .lower import Lowering
-from .program import Step, flat, with_ends
+from .program import CannotCompile, Step, flat, with_ends
 
 CHEAP = 13
 """What may be computed again instead of saved: about one tanh and a few plain operations."""
@@ -30,7 +30,7 @@ class Place(NamedTuple):
     `row` names the first row of a shard at step t: "now" (t B + lo), "after" (the next step's),
     "arriving" and "leaving" (gradients of states, which alternate between two halves), "sample"
     (lo), "early" (products of several steps), "mine" (0, in an array of the shard's own), "only"
-    (0, the same for all samples).
+    (0, the same for all samples), "listed" (in a table, the row whose number is given).
     """
 
     array: str
@@ -65,10 +65,20 @@ class Program(NamedTuple):
 
 
 class Plan:
-    """What one step of a cell becomes; `wanted` names the arrays whose gradients are wanted."""
+    """What one step of a cell becomes; `wanted` names the arrays whose gradients are wanted.
 
-    def __init__(self, step: Step, wanted: frozenset[str], lengths: bool = False) -> None:
-        self.graph = graph = Graph()
+    With `from_table` the input is looked up in a table; the loop is given the numbers of the rows.
+    Raises: CannotCompile.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        wanted: frozenset[str],
+        lengths: bool = False,
+        from_table: bool = False,
+    ) -> None:
+        self.graph = graph = Graph(from_table)
         lowered = Lowering(with_ends(step) if lengths else step, graph)
         self.leaves = step.leaves()
         self.arrays: dict[str, Array] = {}
@@ -84,6 +94,8 @@ class Plan:
         self.input_width = lowered.columns.width(step.x)
         seeds = self._keep_states(lowered.states)
         seeds += self._keep_output(lowered.output)
+        if from_table:
+            self._check_input_is_multiplied()
         size = len(graph.atoms)
         self.tall: list[Tall] = []
         if wanted:
@@ -97,6 +109,11 @@ class Plan:
         self.leaf_places = {
             atom: _place_of_leaf(atom) for atom in graph.atoms.values() if atom.op == "leaf"
         }
+
+    def _check_input_is_multiplied(self) -> None:
+        for atom in reach(atom for atom, _ in self.forward):
+            if atom.op == "leaf" and atom.detail.array == "x":
+                raise CannotCompile("the input is used in other ways than in products")
 
     def programs(self) -> list[Program]:
         """Forward, and backward where gradients are wanted."""
@@ -187,6 +204,9 @@ class Plan:
     # ------------------------------------------------------------------------------- the way back
 
     def _is_wanted(self, array: str) -> bool:
+        if array.startswith("table"):
+            terms = [term for (term, _), name in self.graph.tables.items() if name == array]
+            return any({"x", f"weight{term.weight.leaf}"} & self.wanted for term in terms)
         return array in self.wanted or array.startswith("state")
 
     def _keep_gradients(self, found: Gradients) -> None:
@@ -268,7 +288,9 @@ def _place_of_leaf(atom: Atom) -> Place:
     array, column = atom.detail
     if array.startswith("dstate"):
         return Place(array, "arriving", column)
-    row = {"vector": "only", "batch": "sample"}.get(array.rstrip("0123456789"), "now")
+    row = {"vector": "only", "batch": "sample", "table": "listed"}.get(
+        array.rstrip("0123456789"), "now"
+    )
     return Place(array, row, column)
 
 

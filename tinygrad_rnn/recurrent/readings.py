@@ -11,8 +11,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .. import jit
+from ..autograd import primitives
 from ..autograd.creation import rng_of
 from ..autograd.recording import mode
+from ..autograd.tape import changed_since
 from ..autograd.tensor import Tensor
 from .plan import Plan
 from .program import CannotCompile, Step, flat
@@ -29,7 +31,7 @@ class Reading:
     def __init__(self, step: Step) -> None:
         self.step = step
         self.leaves = step.leaves()
-        self.loops: dict[tuple[frozenset[str], bool], Loop | CannotCompile] = {}
+        self.loops: dict[Any, Loop | CannotCompile] = {}
 
     def wanted(self, xs: Tensor, state: State, leaves: Sequence[Any]) -> frozenset[str]:
         """The names of the arrays whose gradients are wanted; leaves as they are in this call."""
@@ -39,20 +41,20 @@ class Reading:
         found |= {f"state{i}" for i, part in enumerate(flat(as_tuples(state))) if part.requires_grad}
         return frozenset(found | wanted_leaves(leaves))
 
-    def plan(self, wanted: frozenset[str], lengths: bool) -> Plan:
+    def plan(self, wanted: frozenset[str], lengths: bool = False, from_table: bool = False) -> Plan:
         """Raises: CannotCompile."""
         dtype = self.step.x.dtype
         for leaf in self.leaves:
             if leaf.dtype not in (dtype, bool):
                 raise CannotCompile(f"a closed-over tensor is {leaf.dtype}, and the input {dtype}")
-        return Plan(self.step, wanted, lengths)
+        return Plan(self.step, wanted, lengths, from_table)
 
-    def loop(self, wanted: frozenset[str], lengths: bool) -> Loop:
+    def loop(self, wanted: frozenset[str], lengths: bool = False, from_table: bool = False) -> Loop:
         """Raises: CannotCompile."""
-        key = wanted, lengths
+        key = wanted, lengths, from_table
         if key not in self.loops:
             try:
-                self.loops[key] = Loop(self.plan(wanted, lengths), self.step.x.dtype)
+                self.loops[key] = Loop(self.plan(*key), self.step.x.dtype)
             except CannotCompile as reason:
                 self.loops[key] = reason
         loop = self.loops[key]
@@ -126,3 +128,23 @@ def draws_of(step: Step, T: int) -> list[np.ndarray]:
         for array, (generator, draw, _) in zip(made, step.draws, strict=True):
             array[t] = draw(rng_of(generator))
     return made
+
+
+def looked_up(xs: Tensor) -> tuple[Tensor, np.ndarray] | None:
+    """The table and the ids (T, B) that an input (T, B, I) was looked up with, or None.
+
+    Where the table is small, as that of an embedding is beside all its uses in a batch, the
+    products of its rows with the weights are computed once and looked up instead.
+    """
+    node = xs.grad_fn
+    if node is None or node.op is not primitives.index or node.retained or xs.ndim != 3:
+        return None
+    (ids, *others), edge = node.options["key"], node.edges[0] if node.edges else None
+    table = edge[0] if edge else None
+    if others or not isinstance(ids, np.ndarray) or ids.shape != xs.shape[:2]:
+        return None
+    if not isinstance(table, Tensor) or 2 * len(table) > ids.size or ids.dtype.kind not in "iu":
+        return None
+    if changed_since(table._array, node.age):
+        return None
+    return table, ids % len(table)

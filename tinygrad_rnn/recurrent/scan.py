@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..autograd.tensor import Tensor
-from .unroll import State, alive_until, begun, map_state, unroll, without_padding
+from .unroll import State, alive_until, begun, map_state, shaped, unroll, without_padding
 
 
 def scan(
@@ -37,27 +37,36 @@ def scan(
     # The generator is imported when it is first used: plain programs do not wait for it.
     from .back import scan_step
     from .program import CannotCompile, flat
-    from .readings import as_tuples, draws_of, read
+    from .readings import as_tuples, draws_of, looked_up, read
 
+    T, B = xs.shape[:2]
+    table = looked_up(xs) if lengths is None else None
     try:
         reading = read(cell, xs, state)
         leaves = reading.step.evaluated(reading.leaves)
-        loop = reading.loop(reading.wanted(xs, state, leaves), lengths is not None)
+        wanted = reading.wanted(xs, state, leaves)
+        try:
+            loop = reading.loop(wanted, lengths is not None, table is not None)
+        except CannotCompile:
+            if table is None:
+                raise
+            loop, table = reading.loop(wanted), None
     except CannotCompile:
         return unroll(cell, xs, state, lengths)
-    T, B = xs.shape[:2]
-    alive = None
+    alive, given, ids = None, xs, None
     if lengths is not None:
         alive = alive_until(lengths, T, B)
-        xs = without_padding(xs, alive)
+        given = without_padding(xs, alive)
+    if table is not None:
+        given, ids = table
     step, state = reading.step, as_tuples(state)
     outputs, *final = Tensor.apply(
-        scan_step, xs, *flat(state), *leaves,
-        loop=loop, step=step, T=T, draws=draws_of(step, T), alive=alive, every=every,
+        scan_step, given, *flat(state), *leaves,
+        loop=loop, step=step, T=T, draws=draws_of(step, T), alive=alive, every=every, ids=ids,
     )  # fmt: skip
-    outputs = outputs.reshape(T, B, *step.output.shape[1:])
     parts = iter(final)
-    return outputs, map_state(lambda old: next(parts).reshape(old.shape), state)
+    new = map_state(lambda old: shaped(next(parts), *old.shape), state)
+    return shaped(outputs, T, B, *step.output.shape[1:]), new
 
 
 def _steps_between(given: int | str | None, T: int) -> int | None:

@@ -108,3 +108,8 @@ def lengths_of(lengths: Any, T: int, B: int) -> np.ndarray:
 def _beside(mask: np.ndarray, x: Tensor) -> np.ndarray:
     """The mask with dims of size 1 added, so that it broadcasts over the rest of x."""
     return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
+
+
+def shaped(x: Tensor, *shape: int) -> Tensor:
+    """x in this shape, without a line on the tape where it has it already."""
+    return x if x.shape == shape else x.reshape(*shape)

@@ -228,7 +228,10 @@ class Function:
             self.names[key] = name = f"r{len(self.names)}"
             self.arrays[place.array] = None
             shared = place.row == "only"
-            row = {"only": "0", "mine": "b"}.get(place.row, f"{FIRST_ROW[place.row]} + b")
+            row = {"only": "0", "mine": "b", "listed": "ids[now + b, 0]"}.get(place.row, "")
+            if place.row == "listed":
+                self.arrays["ids"] = None
+            row = row or f"{FIRST_ROW[place.row]} + b"
             columns = f"{self.width(place.column)}, {self.width(width)}"
             lines = self.heads if shared else self.rows
             lines.append(f"{name} = row_of({place.array}, {row}, {columns})")

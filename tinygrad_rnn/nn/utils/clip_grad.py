@@ -43,8 +43,11 @@ def clip_grad_norm_(
         raise ValueError(f"clip_grad_norm_ expects a max_norm of 0 or more, got {max_norm}")
     gradients = _gradients(parameters)
     squares = kernels.offered.get("squares") if norm_type == 2 else None
-    norm = (lambda x: sqrt(squares(x))) if squares else (lambda x: _norm(x, norm_type))
-    norms = [norm(g.data.reshape(-1)) for g in gradients if g.numel()]
+    norms = [
+        sqrt(squares(g.data)) if squares else _norm(g.data.reshape(-1), norm_type)
+        for g in gradients
+        if g.numel()
+    ]
     total = _norm(norms or [0.0], norm_type)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
