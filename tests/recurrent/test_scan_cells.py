@@ -4,19 +4,16 @@ A cell is a function ``step(p, x, state)`` with the shapes of its state and of i
 which are texts in the sizes B (batch), I (input) and H (hidden).
 """
 
-import importlib
-
 import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 from tinygrad_rnn.nn import functional as F
+from tinygrad_rnn.recurrent import map_state, readings
 from tinygrad_rnn.recurrent.program import flat
-from tinygrad_rnn.recurrent.unroll import map_state, unroll
 
-scanning = importlib.import_module("tinygrad_rnn.recurrent.scan")
-scan, why_not_compiled = scanning.scan, scanning.why_not_compiled
+scan, unroll, why_not_compiled = tg.scan, tg.unroll, tg.why_not_compiled
 
 ZOO = {}
 SIZES = {"B": 3, "I": 4, "H": 6}
@@ -594,6 +591,46 @@ def a_product_of_the_input_alone_reused(p, x, h):
     return h, h
 
 
+@zoo(W="H, H", U="I, H")
+def a_weight_on_the_left(p, x, h):
+    h = tg.tanh((p.W @ h.T).T + x @ p.U)
+    return h, h
+
+
+@zoo(W="H, H", U="H, I")
+def a_weight_on_the_left_of_columns(p, x, h):
+    h = tg.tanh(p.W @ h[..., None] + p.U @ x[..., None]).squeeze(-1)
+    return h, h
+
+
+@zoo(W="3, H // 3, H // 3", U="I, H")
+def a_weight_for_each_head(p, x, h):
+    B, H = h.shape
+    h = tg.tanh((h.reshape(B, 3, 1, H // 3) @ p.W).reshape(B, H) + x @ p.U)
+    return h, h
+
+
+@zoo("2, 2", W="I, 4")
+def fast_weights(p, x, S):
+    k, q = (x @ p.W).chunk(2, -1)
+    S = 0.9 * S + k[:, :, None] * q[:, None, :]
+    return (S @ k[:, :, None]).squeeze(-1), S
+
+
+@zoo("H", W="I, H")
+def attention_between_heads(p, x, h):
+    q = (h + x @ p.W).reshape(h.shape[0], 3, -1)
+    h = ((q @ q.mT / 2).softmax(-1) @ q).flatten(1)
+    return h, h
+
+
+@zoo("H", W="I, H")
+def values_stacked_before_the_batch(p, x, h):
+    both = tg.stack([tg.tanh(h), x @ p.W], 0)
+    h = both.sum(0) * 0.5 + both.amax(0) * both[1]
+    return h, h
+
+
 # ------------------------------------------------------------------------------- rows of the table
 
 
@@ -675,9 +712,9 @@ for name, f in {
 @pytest.fixture
 def on_numpy(monkeypatch):
     """The generated text runs as plain Python; no compiler."""
-    made = scanning.Loop
-    monkeypatch.setattr(scanning, "Loop", lambda plan, dtype: made(plan, dtype, "numpy"))
-    monkeypatch.setattr(scanning.jit, "why_absent", lambda: None)
+    made = readings.Loop
+    monkeypatch.setattr(readings, "Loop", lambda plan, dtype: made(plan, dtype, "numpy"))
+    monkeypatch.setattr(readings.jit, "why_absent", lambda: None)
 
 
 def results(run, cell, xs, state, lengths=None, others=(), seed=1):
@@ -734,7 +771,7 @@ COMPILED = {
 
 
 def check_compiled(name, dtype, rng):
-    if reason := scanning.jit.why_absent():
+    if reason := readings.jit.why_absent():
         pytest.skip(reason)
     tolerance = 1e-12 if dtype == np.float64 else 2e-5
     cell, xs, state = ZOO[name].made(rng, dtype)
@@ -767,6 +804,11 @@ class TestAround:
 
     def test_a_cell_without_columns_of_input(self):
         check(*self.made("without_input", I=0))
+
+    @pytest.mark.parametrize("lengths", [[0], [3], [5]])
+    def test_one_sequence_that_ends(self, lengths):
+        for name in ("lstm_with_peepholes", "zoneout", "a_state_of_one_number", "heads"):
+            check(*self.made(name, B=1), lengths)
 
     def test_a_hidden_size_of_one(self):
         for name in (

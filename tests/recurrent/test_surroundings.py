@@ -1,5 +1,7 @@
 """What a cell can reach by name, and whether it has changed."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -91,3 +93,48 @@ def test_what_cannot_be_looked_into_is_not_complete():
 def test_an_iterator_is_named():
     times = iter([1, 2])
     assert Surroundings(lambda x, h: (h * next(times), h)).iterator == "times"
+
+
+class Configured:
+    scale = 1.0
+
+    def __call__(self, x, h):
+        return h * self.scale * Options.rate, h
+
+
+class Options:
+    rate = 1.0
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Configured, "scale"), (Options, "rate")])
+def test_a_changed_attribute_of_a_class_is_seen_and_restored(kind, name):
+    around = Surroundings(Configured())
+    setattr(kind, name, 2.0)
+    assert around.change() == f"an attribute of {kind.__name__}"
+    around.restore()
+    assert getattr(kind, name) == 1.0
+
+
+def test_the_function_of_a_partial_is_looked_at(monkeypatch):
+    around = Surroundings(partial(reads_a_global, h=1))
+    monkeypatch.setitem(globals(), "SCALE", 2.0)
+    assert around.change() == "SCALE"
+
+
+def test_an_attribute_of_a_function_is_seen():
+    def cell(x, h):
+        return h * cell.scale, h
+
+    cell.scale = 1.0
+    around = Surroundings(cell)
+    cell.scale = 2.0
+    assert around.change() == "an attribute of cell"
+
+
+def test_numbers_taken_from_a_generator_of_numpy_are_put_back():
+    rng = np.random.default_rng(0)
+    around = Surroundings(lambda x, h: (h * rng.normal(), h))
+    expected = rng.normal()
+    assert around.change() == "rng"
+    around.restore()
+    assert rng.normal() == expected

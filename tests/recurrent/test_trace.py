@@ -1,6 +1,6 @@
 """What is read of a cell, and what is refused with which reason."""
 
-import importlib
+import random
 
 import numpy as np
 import pytest
@@ -13,8 +13,6 @@ from tinygrad_rnn.recurrent.lower import Lowering
 from tinygrad_rnn.recurrent.program import CannotCompile, flat, with_ends
 from tinygrad_rnn.recurrent.sameness import Same
 from tinygrad_rnn.recurrent.trace import trace
-
-why_not_compiled = importlib.import_module("tinygrad_rnn.recurrent.scan").why_not_compiled
 
 B, I, H = 3, 4, 6
 X, STATE = np.ones((B, I)), np.ones((B, H))
@@ -137,6 +135,12 @@ def test_an_iterator_is_left_alone():
     assert next(times) == 0
 
 
+def test_reading_takes_nothing_from_pythons_random_numbers():
+    before = random.getstate()
+    assert "a second step differs" in refusal(lambda x, h: (h * random.random(), h))
+    assert random.getstate() == before
+
+
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
@@ -157,6 +161,7 @@ def test_an_iterator_is_left_alone():
         (lambda x, h: (h.reshape(H, B), h), "reshape of (3, 6): it mixes the samples of a batch"),
         (lambda x, h: (h.T, h), "samples not along its first dim"),
         (lambda x, h: (h > 0, h), "a result is boolean"),
+        (lambda x, h: (h[:, :0], h), "a result of shape (3, 0) has no columns"),
         (lambda x, h: ((h > 0).sum(-1, True) * h, h), "sum gives int64"),
         (lambda x, h: (h.float().double(), h), "cast gives float32; a loop holds float64"),
         (lambda x, h: (h * tg.rand(H, dtype=h.dtype), h), "draw 0 has shape (6,); expected (3, "),
@@ -173,7 +178,7 @@ def test_a_refusal_says_what_and_why(cell, reason):
 def test_ids_are_refused():
     table = nn.Embedding(5, H)
     ids = tg.tensor(np.zeros((4, B), int))
-    reason = why_not_compiled(lambda i, h: (table(i), h), ids, tg.zeros(B, H))
+    reason = tg.why_not_compiled(lambda i, h: (table(i), h), ids, tg.zeros(B, H))
     assert reason == "input and state are float32, int64; expected float32 or float64, one of them"
 
 

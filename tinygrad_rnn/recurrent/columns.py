@@ -75,6 +75,8 @@ class Columns:
                 )
             if value.dtype == bool:
                 raise CannotCompile("a result is boolean; convert it with .to(x.dtype)")
+            if not self.width(value):
+                raise CannotCompile(f"a result of shape {value.shape} has no columns")
         self._spread(step)
 
     def width(self, value: Value) -> int:

@@ -12,7 +12,7 @@ from .atoms import Atom, Graph, Term, Weight, side_by_side
 from .columns import PRODUCTS, REDUCTIONS, Array, Columns, Run, is_rowwise
 from .program import CannotCompile, Line, Step, Value, flat
 
-MOST_ATOMS = 2000  # beyond, the text of the loop would take minutes to compile
+MOST_ATOMS = 2000  # beyond, compiling takes longer than it saves
 
 
 class Lowering:

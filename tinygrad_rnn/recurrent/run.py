@@ -21,6 +21,8 @@ EARLY = 2**20
 """Bytes of early products (of the input with its weights) in a shard at a time."""
 ALONE = 2e7
 """Floating-point operations below which one thread is faster: a meeting of two takes 0.1 ms."""
+FEW = 8
+"""Rows of all steps up to which weights are read as they lie."""
 UNBROKEN = 2e9
 """Floating-point operations in one call; Ctrl-C is heard between calls."""
 
@@ -66,6 +68,13 @@ class Pass:
         self.loop, self.leaves = loop, leaves
         self.T, self.B = (xs if ids is None else ids).shape[:2]
         self.packs: dict[Weight, np.ndarray] = {}
+        self.direct = self.T * self.B <= FEW and not loop.plan.wanted and loop.which == "numba"
+        self.tiles = loop.kit.tiles
+        if self.direct:
+            from ..jit.direct import direct
+
+            self.tiles = direct(loop.dtype)
+        self.as_they_lie: list[np.ndarray] = []  # weights, kept where they are
         self.given = {f"draw{i}": draw for i, draw in enumerate(draws)}
         if alive is not None:
             self.given["alive"] = alive
@@ -128,6 +137,12 @@ class Pass:
         if weight not in self.packs:
             array = self.leaves[weight.leaf]
             (r0, r1), (c0, c1) = weight.rows, weight.columns
+            if self.direct:
+                from ..jit.direct import described
+
+                array = np.ascontiguousarray(array, self.loop.dtype)
+                self.as_they_lie.append(array)
+                return described(array, r0, c0, weight.transposed)
             K, N = (c1 - c0, r1 - r0) if weight.transposed else (r1 - r0, c1 - c0)
             self.packs[weight] = self.loop.kit.pack(array, r0, c0, K, N, weight.transposed)
         return self.packs[weight]
@@ -183,7 +198,7 @@ class Chunk:
         function = getattr(self.loop.module, name)
         given = [*self.loop.widths, *(self.arrays[array] for array in written.arrays)]
         given += map(self.run.packed, written.weights)
-        T, B, tiles = self.T, self.B, self.loop.kit.tiles
+        T, B, tiles = self.T, self.B, self.run.tiles
         parts = min(self.threads, B)
         size = -(-B // parts) * self.loop.widest * self.loop.dtype.itemsize
         early = min(max(1, EARLY // size), T)

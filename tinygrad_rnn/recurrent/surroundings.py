@@ -6,6 +6,7 @@ counter, a list of past states) cannot be compiled at all.
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from ..autograd.creation import Generator
 from ..autograd.tensor import Tensor
 
-VALUES = (int, float, complex, bool, str, bytes, type(None), np.generic, np.dtype, type)
+VALUES = (int, float, complex, bool, str, bytes, type(None), np.generic, np.dtype)
 """What cannot change without becoming another object."""
 TRUSTED = {*sys.stdlib_module_names, "numpy", __name__.partition(".")[0]}
 """Modules whose functions read nothing that a user changes from call to call."""
@@ -37,6 +38,8 @@ class Surroundings:
         self._wholes: list[tuple[str, Any, Any]] = []  # (name, container, copy of it)
         self._names: list[tuple[dict[str, Any], str, Any]] = []  # (globals, name, value)
         self._cells: list[tuple[str, Any, Any]] = []  # (name, closure cell, value)
+        self._classes: list[tuple[str, type, dict[str, Any]]] = []  # (name, class, its attributes)
+        self._generators: list[tuple[str, np.random.Generator, Any]] = []  # (name, one, its state)
         self._seen: dict[int, Any] = {}
         self._todo = [("the cell", cell)]
         while self._todo and self.complete:
@@ -55,6 +58,12 @@ class Surroundings:
             for name, cell, value in self._cells:
                 if cell.cell_contents is not value and cell.cell_contents != value:
                     return name
+            for name, kind, attributes in self._classes:
+                if dict(vars(kind)) != attributes:
+                    return name
+            for name, generator, state in self._generators:
+                if generator.bit_generator.state != state:
+                    return name
         except (ValueError, RuntimeError, TypeError):  # two tensors or arrays were compared
             return "a tensor among what it reads"
         return None
@@ -68,6 +77,12 @@ class Surroundings:
             space[name] = value
         for _, cell, value in self._cells:
             cell.cell_contents = value
+        for _, kind, attributes in self._classes:
+            for name, value in attributes.items():
+                if vars(kind)[name] is not value:
+                    setattr(kind, name, value)
+        for _, generator, state in self._generators:
+            generator.bit_generator.state = state
 
     def _look(self, name: str, thing: Any) -> None:
         if isinstance(thing, VALUES) or id(thing) in self._seen:
@@ -84,6 +99,13 @@ class Surroundings:
             self._look_at_function(thing)
         elif isinstance(thing, MethodType):
             self._add(name, (thing.__self__, thing.__func__))
+        elif isinstance(thing, partial):
+            self._add(name, (thing.func, *thing.args, *thing.keywords.values()))
+        elif isinstance(thing, type):
+            self._look_at_class(thing)
+        elif isinstance(thing, np.random.Generator):
+            self._generators.append((name, thing, thing.bit_generator.state))
+            self.complete = False
         elif isinstance(thing, ModuleType | Generator):
             pass  # a module's names are looked up one by one; draws are traced
         elif hasattr(thing, "__dict__"):
@@ -100,10 +122,15 @@ class Surroundings:
         kind = type(thing).__name__
         self._wholes.append((f"an attribute of {kind}", vars(thing), dict(vars(thing))))
         self._todo += [(f"{kind}.{name}", value) for name, value in vars(thing).items()]
-        for base in type(thing).__mro__:
+        self._todo.append((kind, type(thing)))
+
+    def _look_at_class(self, kind: type) -> None:
+        for base in kind.__mro__:
             if not _trusted(base.__module__):
                 attributes = dict(vars(base))
-                self._todo += [(f"{kind}.{name}", _plain(v)) for name, v in attributes.items()
+                self._classes.append((f"an attribute of {base.__name__}", base, attributes))
+                self._todo += [(f"{base.__name__}.{name}", _plain(v))
+                               for name, v in attributes.items()
                                if not name.startswith("__") or name == "__call__"]  # fmt: skip
 
     def _look_at_function(self, function: FunctionType) -> None:
@@ -112,6 +139,10 @@ class Surroundings:
             return
         if _trusted(function.__module__):
             return
+        if vars(function):
+            name = f"an attribute of {function.__name__}"
+            self._wholes.append((name, vars(function), dict(vars(function))))
+            self._add(name, vars(function).values())
         self._add(function.__name__, function.__defaults__ or ())
         self._add(function.__name__, (function.__kwdefaults__ or {}).values())
         names = function.__code__.co_freevars

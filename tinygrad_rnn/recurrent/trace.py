@@ -10,6 +10,7 @@ computed once for each call (`Step.constants`), and the loop sees the result as 
 tensor.
 """
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ def trace(cell: Callable[..., Any], x: np.ndarray, state: State) -> Step:
     around = Surroundings(cell)
     if around.iterator:
         raise CannotCompile(f"the step may take from an iterator ({around.iterator})")
+    numbers = random.getstate()
     try:
         with np.errstate(all="ignore"), enable_grad():
             first = _read(cell, x, state)
@@ -40,6 +42,7 @@ def trace(cell: Callable[..., Any], x: np.ndarray, state: State) -> Step:
                 raise CannotCompile(f"the step changes {changed}")
             second = _read(cell, x, state)
     finally:
+        random.setstate(numbers)
         if around.change():
             around.restore()
     same = Same()
