@@ -173,7 +173,7 @@ def test_nll_loss_is_cross_entropy_without_the_softmax(logits, weight, weighted,
 
 
 @pytest.fixture
-def many(rng, needs_numba):
+def many(rng, compiled):
     """(logits, ids) of which there are enough for the compiled pass."""
     jit.load("@driver\ndef nothing(x):\n    pass\n", np.float64)  # from now on Numba is in use
     N, C = MANY // 40 + 1, 40
