@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import jit
+from tinygrad_rnn.autograd.tape import tape
 from tinygrad_rnn.nn import functional as F
+from tinygrad_rnn.nn.losses import MANY
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 REDUCTIONS = ["mean", "sum", "none"]
@@ -164,6 +167,94 @@ def test_nll_loss_is_cross_entropy_without_the_softmax(logits, weight, weighted,
     assert tg.gradcheck(
         lambda x: F.nll_loss(x, ids, weight, ignore_index=IGNORED, reduction=reduction), logits
     )
+
+
+# ------------------------------------------------------------------------- many logits, in one pass
+
+
+@pytest.fixture
+def many(rng, compiled):
+    """(logits, ids) of which there are enough for the compiled pass."""
+    jit.load("@driver\ndef nothing(x):\n    pass\n", np.float64)  # from now on Numba is in use
+    N, C = MANY // 40 + 1, 40
+    return 3 * rng.standard_normal((N, C)), rng.integers(0, C, N)
+
+
+def one_pass(logits):
+    """Whether the compiled pass stands on the tape."""
+    names = {node.op.__name__ for node in tape([logits._edge[:2]])}
+    assert names & {"_surprise", "logsumexp", "log_softmax", "exp"}
+    return "_surprise" in names
+
+
+def by_parts(x, ids, **options):
+    """What `cross_entropy` says, composed of two other functions."""
+    return F.nll_loss(F.log_softmax(x, 1), ids, **options)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ignored", [-100, 7, 255])
+def test_one_pass_over_many_logits_gives_the_same_numbers(many, dtype, ignored, rng):
+    logits, ids = many
+    ids = ids.copy()
+    ids[::5] = ignored
+    for reduction in REDUCTIONS:
+        found = []
+        for loss in (F.cross_entropy, by_parts):
+            x = tg.tensor(logits.astype(dtype), requires_grad=True)
+            y = loss(x, ids, ignore_index=ignored, reduction=reduction)
+            assert one_pass(y) == (loss is F.cross_entropy)
+            g = tg.tensor(np.linspace(0.5, 1.5, y.numel()).reshape(y.shape).astype(dtype))
+            found.append([y.data, tg.grad(y, [x], [g])[0].data])
+        for a, b in zip(*found, strict=True):
+            tolerance = 1e-12 if dtype == np.float64 else 1e-5
+            assert a.dtype == dtype
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_one_pass_over_many_logits_has_the_same_second_derivative(many, rng):
+    logits, ids = many
+    v, found = rng.standard_normal(logits.shape), []
+    for loss in (F.cross_entropy, by_parts):
+        x = tg.tensor(logits, requires_grad=True)
+        (g,) = tg.grad(loss(x, ids, ignore_index=7, reduction="sum"), [x], create_graph=True)
+        found.append([g.data, tg.grad((g * v).sum(), [x])[0].data])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_pass_over_huge_and_impossible_logits_is_stable(many, dtype):
+    logits, ids = many
+    logits, ids = logits.astype(dtype), ids.copy()
+    logits[0], logits[1], logits[2] = 0.0, 0.0, -1e30
+    logits[0, :2], ids[0] = (1e4, -1e4), 1  # surprised by 2e4
+    logits[1, :-1], ids[1] = -np.inf, logits.shape[1] - 1  # the only possibility
+    logits[3, 5], ids[3] = -np.inf, 6  # some other one is impossible
+    logits[4, 5], ids[4] = -np.inf, 5  # the impossible happened
+    found = []
+    for loss in (F.cross_entropy, by_parts):
+        x = tg.tensor(logits, requires_grad=True)
+        y = loss(x, ids, reduction="none")
+        (g,) = tg.grad(y[:4].sum() + y[5:].sum(), [x])
+        found.append([y.data, g.data])
+    y, _ = found[0]
+    np.testing.assert_allclose(y[:3], [2e4, 0, np.log(logits.shape[1])], rtol=1e-6)
+    assert np.isfinite(y[3])
+    assert y[4] == np.inf
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
+
+
+def test_ids_that_do_not_fit_are_refused_by_the_one_pass_too(many):
+    logits, ids = tg.tensor(many[0]), many[1]
+    with pytest.raises(IndexError, match="Target 40 is out of bounds: there are classes 0 to 39"):
+        F.cross_entropy(logits, np.full_like(ids, 40))
+    with pytest.raises(ValueError, match="expected class ids of shape"):
+        F.cross_entropy(logits, ids[1:])
+    with pytest.raises(TypeError, match="integers"):
+        F.cross_entropy(logits, ids > 3)
+    assert np.isnan(F.cross_entropy(logits, np.full_like(ids, -100)).item())
 
 
 # --------------------------------------------------------------------------- losses of two tensors

@@ -22,16 +22,16 @@ def torch():
     return torch
 
 
-def check_gradients(ours, theirs, leaves, their_leaves, rng):
+def check_gradients(ours, theirs, leaves, their_leaves, rng, tolerance=EXACT):
     """Values, and gradients of a random weighting of them, are the same."""
-    seeds = [rng.standard_normal(y.shape) for y in ours]
+    seeds = [rng.standard_normal(y.shape).astype(y.dtype) for y in ours]
     for a, b in zip(ours, theirs, strict=True):
         assert a.shape == tuple(b.shape)
-        np.testing.assert_allclose(a.data, b.detach().numpy(), **EXACT)
+        np.testing.assert_allclose(a.data, b.detach().numpy(), **tolerance)
     sum((y * g).sum() for y, g in zip(ours, seeds, strict=True)).backward()
     sum((y * y.new_tensor(g)).sum() for y, g in zip(theirs, seeds, strict=True)).backward()
     for a, b in zip(leaves, their_leaves, strict=True):
-        np.testing.assert_allclose(a.grad.data, b.grad.numpy(), **EXACT)
+        np.testing.assert_allclose(a.grad.data, b.grad.numpy(), **tolerance)
 
 
 # ------------------------------------------------------------------------------------- functions
@@ -186,10 +186,35 @@ def converted(name, reference, what, one_of):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_over_time(torch, name, form, given, rng):
+    check_layer(torch, name, FORMS[form], given, rng, "double", EXACT)
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize(
+    ("form", "given"),
+    [
+        ("plain", "batch"),
+        ("plain", "lengths"),
+        ("bidirectional", "batch"),
+        ("deep", "batch"),
+        ("deep, bidirectional, batch first", "lengths"),
+    ],
+)
+@pytest.mark.parametrize("name", LAYERS)
+def test_compiled_layers_over_time(torch, name, form, given, rng):
+    tolerance = {"rtol": 1e-4, "atol": 1e-5}
+    layer = check_layer(torch, name, FORMS[form], given, rng, "float", tolerance)
+    assert all(
+        tg.why_not_compiled(cell, tg.ones(T, B, cell.input_size)) is None for cell in layer.cells
+    )
+
+
+def check_layer(torch, name, form, given, rng, dtype, tolerance):
+    """A layer does what torch's does, from the same weights; gives the layer."""
     ours, theirs, options = LAYERS[name]
-    options = options | FORMS[form]
-    layer = ours(I, H, **options).double()
-    reference = getattr(torch.nn, theirs)(I, H, **options).double()
+    options = options | form
+    layer = getattr(ours(I, H, **options), dtype)()
+    reference = getattr(getattr(torch.nn, theirs)(I, H, **options), dtype)()
     layer.load_state_dict(converted(name, reference, lambda p: p.detach().numpy(), np.add))
 
     batch = () if given == "no batch" else (B,)
@@ -198,6 +223,7 @@ def test_layers_over_time(torch, name, form, given, rng):
     if given != "no state":
         states = 2 if name == "lstm" else 1
         arrays += [rng.standard_normal((len(layer.cells), *batch, H)) for _ in range(states)]
+    arrays = [a.astype(np.float32 if dtype == "float" else np.float64) for a in arrays]
     lengths = [3, 5, 1, 2] if given == "lengths" else None
 
     x, *state = leaves = [tg.tensor(a, requires_grad=True) for a in arrays]
@@ -206,11 +232,13 @@ def test_layers_over_time(torch, name, form, given, rng):
     expected, end = run_reference(torch, reference, z, as_state(state), lengths)
 
     flat = lambda outputs, last: [outputs, *(last if isinstance(last, tuple) else [last])]
-    check_gradients(flat(outputs, last), flat(expected, end), leaves, their_leaves, rng)
+    check_gradients(flat(outputs, last), flat(expected, end), leaves, their_leaves, rng, tolerance)
     gradients = converted(name, reference, lambda p: p.grad.numpy(), lambda a, _: a)
     for key, parameter in layer.named_parameters():
-        np.testing.assert_allclose(parameter.grad.data, gradients.pop(key), err_msg=key, **EXACT)
+        found, wanted = parameter.grad.data, gradients.pop(key)
+        np.testing.assert_allclose(found, wanted, err_msg=key, **tolerance)
     assert gradients == {}
+    return layer
 
 
 def as_state(state):

@@ -54,6 +54,7 @@ def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     if N < ROWS or left.dtype != right.dtype or left.dtype not in FLOATS:
         return left.T @ right
     tools, out = kit(left.dtype), np.zeros((K, M), left.dtype)
+    left, right = plain(left), plain(right)
 
     def part(low: int, high: int) -> None:
         pieces = ([(left, 0, low, high - low)], [(right, 0, 0, M)])
@@ -67,7 +68,7 @@ def add_rows(whole: np.ndarray, ids: np.ndarray, g: np.ndarray) -> bool:
     """``whole[ids] += g``, repeated ids added up in their order; False where it did nothing."""
     if whole.ndim != 2 or whole.dtype not in FLOATS or g.dtype != whole.dtype:
         return False
-    rows, N = plain(g.reshape(len(ids), -1)), whole.shape[1]
+    rows, N = plain(g.reshape(len(ids), whole.shape[1])), whole.shape[1]
     scatter, ids = sums_of(whole.dtype).scatter, plain(ids[:, None], np.int64)
 
     def part(low: int, high: int) -> None:

@@ -33,7 +33,9 @@ class _Speller(ast.NodeTransformer):
         row = ROWS.get(ast.unparse(node.func))
         if row is None or row.name in NUMPY:
             return node
-        words = dict(zip(row.inputs, map(ast.unparse, node.args), strict=True))
+        texts = map(ast.unparse, node.args)
+        given = [text if text.isidentifier() else f"({text})" for text in texts]
+        words = dict(zip(row.inputs, given, strict=True))
         return ast.Name(f"({spelled(row.forward, words)})")  # a row that says another: silu
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:

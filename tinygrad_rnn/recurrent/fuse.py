@@ -7,6 +7,7 @@ of a cell, and runs once over the rows of its arguments.
 import math
 from collections.abc import Callable, Sequence
 from functools import wraps
+from inspect import signature as places
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,13 @@ def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
     signatures: dict[Any, _Signature] = {}
 
     @wraps(function)
-    def fused(*inputs: Any) -> Any:
+    def fused(*inputs: Any, **named: Any) -> Any:
+        if named:
+            given = places(function).bind(*inputs, **named)
+            inputs, named = given.args, given.kwargs
         key = tuple(map(_kind, inputs))
+        if named or not _is_hashable(key):
+            return function(*inputs, **named)
         signature = signatures.get(key)
         if signature is None:
             signature = signatures[key] = _Signature(function, inputs)
@@ -58,6 +64,7 @@ class _Signature:
                      and v.ndim == len(self.lead) + 1 and v.shape[:-1] == self.lead]  # fmt: skip
         others = [i for i, v in enumerate(inputs) if isinstance(v, Tensor) and i not in self.rows]
         self.fits = bool(self.rows) and all(inputs[i].ndim <= 1 for i in others)
+        self.fits &= all(inputs[i].shape[-1] for i in self.rows)
         # Vectors are closed-over tensors to the loop; these stand for those of each call.
         self.vectors = {i: Tensor(np.zeros_like(inputs[i]._array), inputs[i].requires_grad)
                         for i in others}  # fmt: skip
@@ -78,11 +85,11 @@ class _Signature:
                 raise CannotCompile("the arguments have no rows in common")
             reading = reading_of(self.known, self.cell, self.samples[0], ())
             rows = [shaped(inputs[i], *self._flat(inputs[i].shape)) for i in self.rows]
-            loop = reading.loop(self._wanted(reading, rows), False)
+            own = {id(v): inputs[i] for i, v in self.vectors.items()}
+            leaves = reading.step.evaluated(reading.leaves, own)
+            loop = reading.loop(self._wanted(rows, leaves), False)
         except CannotCompile:
             return self.function(*inputs)
-        own = {id(v): inputs[i] for i, v in self.vectors.items()}
-        leaves = reading.step.evaluated(reading.leaves, own)
 
         def op(*arrays: np.ndarray) -> Any:
             (made,), back = scan_step(*arrays, loop=loop, step=reading.step, T=1, draws=None)
@@ -121,12 +128,14 @@ class _Signature:
         cell.__dict__ |= {"__wrapped__": self.function, "vectors": tuple(self.vectors.values())}
         return cell
 
-    def _wanted(self, reading: Any, rows: Sequence[Tensor]) -> frozenset[str]:
+    def _wanted(self, rows: Sequence[Tensor], leaves: Sequence[Any]) -> frozenset[str]:
+        from .readings import wanted_leaves
+
         if not mode.recording:
             return frozenset()
         names = ["x", *(f"draw{i}" for i in range(len(rows) - 1))]
         found = {name for name, row in zip(names, rows, strict=True) if row.requires_grad}
-        return frozenset(found | reading.wanted_leaves())
+        return frozenset(found | wanted_leaves(leaves))
 
     def _flat(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """(..., H) as (N, H)."""
@@ -136,3 +145,11 @@ class _Signature:
 def _kind(v: Any) -> Any:
     """What a compiled function depends on of an argument: all of it, unless it is a tensor."""
     return (v.shape, v.dtype, v.requires_grad) if isinstance(v, Tensor) else (type(v), v)
+
+
+def _is_hashable(key: Any) -> bool:
+    try:
+        hash(key)
+    except TypeError:  # an array or a list among the arguments: it may change
+        return False
+    return True

@@ -4,6 +4,7 @@ Reading a cell takes about a millisecond and planning a loop a few, so both are 
 long as nothing that the cell can reach has changed.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -32,21 +33,13 @@ class Reading:
         self.leaves = step.leaves()
         self.loops: dict[Any, Loop | CannotCompile] = {}
 
-    def wanted(self, xs: Tensor, state: State) -> frozenset[str]:
-        """The names of the arrays whose gradients are wanted."""
+    def wanted(self, xs: Tensor, state: State, leaves: Sequence[Any]) -> frozenset[str]:
+        """The names of the arrays whose gradients are wanted; leaves as they are in this call."""
         if not mode.recording:
             return frozenset()
         found = {"x"} if xs.requires_grad else set()
         found |= {f"state{i}" for i, part in enumerate(flat(state)) if part.requires_grad}
-        return frozenset(found | self.wanted_leaves())
-
-    def wanted_leaves(self) -> set[str]:
-        """The names, in every use, of the closed-over tensors whose gradients are wanted."""
-        found = set()
-        for i, leaf in enumerate(self.leaves):
-            if isinstance(leaf, Tensor) and leaf.requires_grad:
-                found |= {f"weight{i}", f"vector{i}", f"batch{i}"}
-        return found
+        return frozenset(found | wanted_leaves(leaves))
 
     def plan(self, wanted: frozenset[str], lengths: bool = False, from_table: bool = False) -> Plan:
         """Raises: CannotCompile."""
@@ -68,6 +61,15 @@ class Reading:
         if isinstance(loop, CannotCompile):
             raise loop
         return loop
+
+
+def wanted_leaves(leaves: Sequence[Any]) -> set[str]:
+    """The names, in every use, of the closed-over tensors whose gradients are wanted."""
+    found = set()
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, Tensor) and leaf.requires_grad:
+            found |= {f"weight{i}", f"vector{i}", f"batch{i}"}
+    return found
 
 
 _readings: WeakKeyDictionary[Any, dict[Any, Reading]] = WeakKeyDictionary()

@@ -55,11 +55,10 @@ class Loop:
         if run is None or not run.reads(leaves):
             run = Pass(self, xs.copy(), state, leaves, ())
         else:
-            assert run.whole is not None
-            run.whole.arrays["x"][...] = xs.reshape(size[0] * size[1], -1)
-            run.whole.start(state)
-            run.whole.call("forward")
-        results = [run.outputs.copy(), *[array.copy() for array in run.final]]
+            run.chunk.arrays["x"][...] = xs.reshape(size[0] * size[1], -1)
+            run.chunk.start(state)
+            run.chunk.call("forward")
+        results = [run.chunk.outputs.copy(), *run.chunk.final]
         self.small[size] = run
         return results
 
@@ -110,17 +109,17 @@ class Pass:
         every = min(every or self.T, self.T)
         self.spans = [(t, min(t + every, self.T)) for t in range(0, self.T, every)]
         self.starts: list[Sequence[np.ndarray]] = []
-        self.whole: Chunk | None = None
-        if len(self.spans) == 1:
-            self.whole = chunk = Chunk(self, 0, self.T, state)
-            self.outputs, self.final = chunk.outputs, chunk.final
+        self.whole = len(self.spans) == 1
+        if self.whole:
+            self.chunk = Chunk(self, 0, self.T, state)
+            self.outputs, self.final = self.chunk.outputs, self.chunk.final
             return
         self.outputs = np.empty((self.T, self.B, loop.plan.output_width), loop.dtype)
         for t0, t1 in self.spans:
             self.starts.append(state)
             chunk = Chunk(self, t0, t1, state)
             self.outputs[t0:t1] = chunk.outputs
-            state = [part.copy() for part in chunk.final]
+            state = chunk.final
         self.final = list(state)
 
     def reads(self, leaves: Sequence[np.ndarray]) -> bool:
@@ -134,12 +133,12 @@ class Pass:
     def arrays(self) -> list[np.ndarray]:
         """What must not change before the way back."""
         kept = [array for start in self.starts for array in start]
-        return kept if self.whole is None else list(self.whole.arrays.values())
+        return list(self.chunk.arrays.values()) if self.whole else kept
 
     def chunks(self) -> Iterator["Chunk"]:
         """The chunks from the last to the first; those that were not kept run again."""
-        if self.whole is not None:
-            yield self.whole
+        if self.whole:
+            yield self.chunk
             return
         for (t0, t1), start in zip(reversed(self.spans), reversed(self.starts), strict=True):
             yield Chunk(self, t0, t1, start)
@@ -212,7 +211,8 @@ class Chunk:
     @property
     def final(self) -> list[np.ndarray]:
         count = len(self.loop.plan.state_widths)
-        return [self.arrays[f"state{i}"][-self.B :] for i in range(count)]
+        # Copies: they outlive the other steps, and what is done to outputs is not done to them.
+        return [self.arrays[f"state{i}"][-self.B :].copy() for i in range(count)]
 
     def steps(self, array: np.ndarray) -> np.ndarray:
         """(T, B, ...) as rows (T B, ...) that compiled code can read."""

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from contextlib import ContextDecorator
 from typing import Any, Self
 
+import numpy as np
+
+from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
 from .unroll import State, alive_until, begun, map_state, shaped, unroll, without_padding
 
@@ -37,10 +40,11 @@ def scan(
     from .program import CannotCompile, flat
 
     T, B = xs.shape[:2]
-    table = readings.looked_up(xs) if lengths is None else None
+    table = readings.looked_up(xs) if lengths is None and mode.recording else None
     try:
         reading = readings.read(cell, xs, state)
-        wanted = reading.wanted(xs, state)
+        leaves = reading.step.evaluated(reading.leaves)
+        wanted = reading.wanted(xs, state, leaves)
         try:
             loop = reading.loop(wanted, lengths is not None, table is not None)
         except CannotCompile:
@@ -55,10 +59,9 @@ def scan(
         given = without_padding(xs, alive)
     if table is not None:
         given, ids = table
-    step, parts = reading.step, flat(state)
-    leaves, draws = step.evaluated(reading.leaves), readings.draws_of(step, T)
+    step, parts, draws = reading.step, flat(state), readings.draws_of(reading.step, T)
     if not wanted:
-        outputs, *final = back.unrecorded(xs, parts, leaves, loop, draws, alive, every)
+        outputs, *final = back.unrecorded(given, parts, leaves, loop, draws, alive, every)
     else:
         outputs, *final = Tensor.apply(
             back.scan_step, given, *parts, *leaves,
@@ -70,7 +73,8 @@ def scan(
 
 
 def _steps_between(given: int | str | None, T: int) -> int | None:
-    if given is None or (isinstance(given, int) and not isinstance(given, bool) and given > 0):
+    number = isinstance(given, int | np.integer) and not isinstance(given, bool)
+    if given is None or (number and given > 0):
         return given
     if given == "sqrt":
         return math.isqrt(T - 1) + 1
@@ -128,7 +132,8 @@ def _written(cell: Any, xs: Tensor, state: State) -> str:
 
     xs, state = begun(cell, xs, state)
     reading = read(cell, xs, state)
-    return Writer(reading.plan(reading.wanted(xs, state), False)).text
+    leaves = reading.step.evaluated(reading.leaves)
+    return Writer(reading.plan(reading.wanted(xs, state, leaves), False)).text
 
 
 def _cannot_compile() -> type[Exception]:
