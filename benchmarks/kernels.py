@@ -59,7 +59,7 @@ def main() -> None:
             for primitive in (elementwise.PRIMITIVES[name], compiled(name)):
                 ratios.append(best(lambda p=primitive, i=inputs: p(*i)))
                 pulls.append(primitive(*inputs)[1][0])
-            back = [best(lambda p=pull: p(g)) for pull in pulls]
+            back = [best(lambda p=pull, g=g: p(g)) for pull in pulls]
             cells.append(f"{ratios[0] / ratios[1]:5.2f}, {back[0] / back[1]:5.2f}")
         print(f"{size:9,} " + " ".join(cells), flush=True)
 

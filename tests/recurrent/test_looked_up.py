@@ -73,7 +73,7 @@ def test_negative_ids_count_from_the_end():
 
 
 def test_a_table_that_is_not_small_is_read_as_an_input():
-    table, cell = model()
+    table, _ = model()
     assert readings.looked_up(table(tg.randint(7, size=(3, 4)))) is None
 
 

@@ -73,11 +73,12 @@ def scan(
 
 
 def _steps_between(given: int | str | None, T: int) -> int | None:
-    number = isinstance(given, int | np.integer) and not isinstance(given, bool)
-    if given is None or (number and given > 0):
-        return given
+    if given is None:
+        return None
     if given == "sqrt":
         return math.isqrt(T - 1) + 1
+    if isinstance(given, int | np.integer) and not isinstance(given, bool) and given > 0:
+        return int(given)
     raise ValueError(
         f'scan: expected checkpoint_every to be a number of steps, "sqrt" or None, got {given!r}'
     )
