@@ -56,7 +56,7 @@ def test_large_arrays_get_the_same_from_compiled_rows(name, shape, rng, monkeypa
     """Values, first and second derivatives, as with the texts run by NumPy."""
     if name not in kernels.rows:
         pytest.skip(f"{name} is one operation")
-    constants = {key: 3.0 if name == "power" else 0.3 for key in ROWS[name].constants}
+    constants = dict.fromkeys(ROWS[name].constants, 3.0 if name == "power" else 0.3)
     arrays = [rng.uniform(0.5, 2.0, shape) * rng.choice([1.0, -1.0]) for _ in ROWS[name].inputs]
     v = rng.standard_normal(shape)
 
