@@ -6,6 +6,8 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.autograd import kernels
 from tinygrad_rnn.autograd.elementwise import ROWS
+from tinygrad_rnn.jit import load
+from tinygrad_rnn.nn import functional as F
 
 PROGRAM = """
 import sys
@@ -44,9 +46,7 @@ def test_where_nothing_can_be_compiled_nothing_is_offered(python):
 
 @pytest.fixture
 def offered(needs_numba):
-    from tinygrad_rnn.jit.offer import offer
-
-    offer()
+    load("@driver\ndef nothing(x):\n    pass\n", np.float32)
 
 
 @pytest.mark.usefixtures("offered")
@@ -106,4 +106,6 @@ def test_views_of_large_arrays_are_as_good(rng):
         np.testing.assert_allclose(y.data, 1 / (1 + np.exp(-array)) + np.tanh(array), atol=1e-12)
         (g,) = tg.grad(y.sum(), [x])
         s = 1 / (1 + np.exp(-array))
+        (h,) = tg.grad((F.silu(x) + F.softplus(x)).sum(), [x])  # rows that use another row
+        np.testing.assert_allclose(h.data, s * (2 + array * (1 - s)), rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(g.data, s * (1 - s), rtol=1e-9, atol=1e-15)

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tinygrad_rnn.autograd import elementwise
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -12,6 +14,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.S | re.M)
 
 
+@pytest.mark.usefixtures("needs_numba")  # it shows what is compiled
 def test_the_code_of_the_readme_runs_from_top_to_bottom():
     code = blocks("python")
     assert len(code) >= 4

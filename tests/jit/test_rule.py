@@ -113,6 +113,16 @@ def test_names_may_be_words_of_the_text_around(rng):
 
 
 @pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("n", [10, 3000])
+def test_a_line_may_use_any_row_of_the_table(n, rng):
+    x = rng.normal(size=n)
+    p = x.copy()
+    Rule("s = silu(2 * p)", "p = s + softplus(p - 1)")(p=p)
+    want = 2 * x / (1 + np.exp(-2 * x)) + np.log1p(np.exp(x - 1))
+    np.testing.assert_allclose(p, want, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.usefixtures("compiled")
 def test_a_number_may_be_numpys_or_an_integer(rng):
     x = rng.normal(size=3000).astype(np.float32)
     for rate in (2, 2.0, np.float32(2), np.float64(2), np.int64(2)):

@@ -175,6 +175,7 @@ def test_a_refusal_says_what_and_why(cell, reason):
     assert reason in refusal(cell)
 
 
+@pytest.mark.usefixtures("needs_numba")  # without it, that is the reason
 def test_ids_are_refused():
     table = nn.Embedding(5, H)
     ids = tg.tensor(np.zeros((4, B), int))

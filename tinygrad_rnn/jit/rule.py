@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.elementwise import NUMPY
+from ..autograd.elementwise import NUMPY, PRIMITIVES
 from .load import in_use, load
 from .spell import spelled
+
+WORDS = {name: lambda *x, row=row: row(*x)[0] for name, row in PRIMITIVES.items()} | NUMPY
+"""What a line may say besides its own names: a row may use another row."""
 
 FEW = 1000
 """Elements up to which NumPy is as fast: calling compiled code takes a microsecond or two."""
@@ -40,7 +43,7 @@ class Rule:
             function(*(a.reshape(1, -1) for a in arrays.values()), *map(float, numbers.values()))
             return
         scope = dict(values)
-        exec(self.code, NUMPY | {"__builtins__": {}}, scope)
+        exec(self.code, WORDS | {"__builtins__": {}}, scope)
         for name in self.assigned:
             if name in arrays:
                 arrays[name][...] = scope[name]
