@@ -9,6 +9,7 @@ operations; the others never gain.
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -57,9 +58,9 @@ def main() -> None:
             ratios = []
             pulls = []
             for primitive in (elementwise.PRIMITIVES[name], compiled(name)):
-                ratios.append(best(lambda p=primitive, i=inputs: p(*i)))
+                ratios.append(best(partial(primitive, *inputs)))
                 pulls.append(primitive(*inputs)[1][0])
-            back = [best(lambda p=pull, g=g: p(g)) for pull in pulls]
+            back = [best(partial(pull, g)) for pull in pulls]
             cells.append(f"{ratios[0] / ratios[1]:5.2f}, {back[0] / back[1]:5.2f}")
         print(f"{size:9,} " + " ".join(cells), flush=True)
 

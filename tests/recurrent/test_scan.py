@@ -355,7 +355,6 @@ def test_one_tensor_may_be_the_input_the_state_and_a_weight(rng):
 
 
 @pytest.mark.usefixtures("on_numpy")
-@pytest.mark.xfail(reason="a looked-up input is passed by on the tape", strict=True)
 def test_the_gradient_of_a_looked_up_input_can_be_asked_for(cell, rng):
     table = tg.tensor(rng.standard_normal((4, I)), requires_grad=True)
     found = []

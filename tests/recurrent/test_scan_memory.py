@@ -267,7 +267,6 @@ def test_a_cell_that_stays_as_it_was_is_read_once(xs, traces):
 
 
 @pytest.mark.usefixtures("on_numpy")
-@pytest.mark.xfail(reason="what is around a cell is kept with the cell itself in it", strict=True)
 def test_a_cell_that_nobody_holds_any_more_is_freed(xs):
     cell = Scaled()
     tg.scan(cell, xs)[0].sum().backward()

@@ -137,9 +137,26 @@ class Product:
         return self.total
 
 
+class Rows:
+    """The gradient at rows that were looked up in a table, when the table's own is known already.
+
+    `total` is the table's.  Only who asks for the gradient of each lookup makes `value` compute it.
+    """
+
+    __array_ufunc__ = None
+
+    def __init__(self, shape: Shape, total: Array, value: Callable[[], Array]) -> None:
+        self.shape, self.dtype, self.total, self.value = shape, total.dtype, total, value
+
+    def __add__(self, other: Any) -> Any:
+        return self.value() + settled(other)
+
+    __radd__ = __add__
+
+
 def settled(g: Any) -> Any:
-    """A gradient as an array or a Tensor, also when it is a product that has waited."""
-    return g.value() if type(g) is Product else g
+    """A gradient as an array or a Tensor, also when it is one that has waited."""
+    return g.value() if type(g) in (Product, Rows) else g
 
 
 # ------------------------------------------------------------------------------------- reductions
@@ -326,8 +343,10 @@ def index(a: Array, key: tuple[Any, ...]) -> tuple[Array, Pullback]:
     return a[key], (lambda g: run(put, g, shape=shape, key=key),)
 
 
-def put(g: Array, shape: Shape, key: tuple[Any, ...]) -> tuple[Array, Pullback]:
+def put(g: Any, shape: Shape, key: tuple[Any, ...]) -> tuple[Array, Pullback]:
     """Zeros of `shape` with `g` added at `key`; an element named several times gets the sum."""
+    if type(g) is Rows:
+        return g.total, ()
     whole = np.zeros(shape, g.dtype)
     arrays = [k for k in key if isinstance(k, np.ndarray)]
     if all(k.dtype == bool for k in arrays):  # every element is named once at most

@@ -251,10 +251,11 @@ def walk(
                 arriving[i] = g = g.value()
         if node.retained:
             tensors = {i: reference() for i, reference in node.retained.items()}
-            found |= {(t, 0): arriving[i] for i, t in tensors.items() if t is not None}
+            found |= {(t, 0): settled(arriving[i]) for i, t in tensors.items() if t is not None}
         edges = node.edges
         if wanted is not None:
-            found |= {(node, i): g for i, g in enumerate(arriving) if (node, i) in wanted}
+            pairs = enumerate(arriving)
+            found |= {(node, i): settled(g) for i, g in pairs if (node, i) in wanted}
             edges = [e if e and e[:2] in useful else None for e in edges]
             if not any(edges):  # a wanted gradient has arrived, and nobody wants what leaves
                 continue

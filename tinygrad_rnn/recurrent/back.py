@@ -6,11 +6,15 @@ from typing import Any
 import numpy as np
 
 from ..autograd.operations import array_of
+from ..autograd.primitives import Rows
 from ..autograd.tensor import Tensor, grad
 from .program import Step, flat
 from .run import FEW, Loop, Pass
 from .tall import Gradients
 from .unroll import State, map_state, unroll
+
+Looked = tuple[np.ndarray, np.ndarray]
+"""A table, and the numbers of its rows."""
 
 
 def scan_step(
@@ -21,14 +25,14 @@ def scan_step(
     draws: Sequence[np.ndarray] | None = (),
     alive: np.ndarray | None = None,
     every: int | None = None,
-    ids: np.ndarray | None = None,
+    table: Looked | None = None,
 ) -> tuple[list[np.ndarray], "Back"]:
     """The primitive: (given, parts of the state, closed-over arrays) -> outputs, last state.
 
-    The input is given for all T steps, or, with `ids` (T, B), it is a table that they are looked up
-    in; where `draws` is None, so is what the step draws.
+    The input is given for all T steps; where `draws` is None, so is what the step draws.  With a
+    `table` (V, I) and ids (T, B), that is where the input was looked up.
     """
-    back = Back(loop, step, arrays, T, draws, alive, every, ids)
+    back = Back(loop, step, arrays, T, draws, alive, every, table)
     return [back.run.outputs, *back.run.final], back
 
 
@@ -53,14 +57,15 @@ class Back:
     def __init__(
         self, loop: Loop, step: Step, arrays: Sequence[np.ndarray], T: int,
         draws: Sequence[np.ndarray] | None, alive: np.ndarray | None, every: int | None,
-        ids: np.ndarray | None,
+        table: Looked | None,
     ) -> None:  # fmt: skip
-        self.step, self.arrays, self.T, self.alive, self.ids = step, arrays, T, alive, ids
+        self.step, self.arrays, self.T, self.alive = step, arrays, T, alive
         self.names = ["x"] if draws is not None else ["x", *_names_of_draws(step)]
         given, state, leaves = self._sorted(arrays)
-        given = self._over_time(given) if ids is None else given
+        given = self._over_time(given)
         self.draws = given[1:] if draws is None else draws
-        self.run = Pass(loop, given[0], state, leaves, self.draws, alive, every, ids)
+        xs, ids = table or (given[0], None)
+        self.run = Pass(loop, xs, state, leaves, self.draws, alive, every, ids)
 
     @property
     def kept(self) -> list[np.ndarray]:
@@ -70,12 +75,15 @@ class Back:
     def __call__(self, dy: np.ndarray, *dfinal: np.ndarray) -> list[Any]:
         found = Gradients(self.run, dy.reshape(self.run.outputs.shape), dfinal)
         leaves = self._sorted(self.arrays)[2]
-        gs = [found.given.get(name) for name in self.names]
+        gs: list[Any] = [found.given.get(name) for name in self.names]
+        shape = self.arrays[0].shape
+        if self.run.table is not None and gs[0] is not None:
+            gs[0] = Rows(shape, gs[0], lambda: found.at_each_lookup().reshape(shape))
         gs += found.state
         wanted = self.run.loop.plan.wanted
         gs += [found.leaf(i) if f"weight{i}" in wanted else None for i in range(len(leaves))]
         pairs = zip(gs, self.arrays, strict=True)
-        return [None if g is None else g.reshape(array.shape) for g, array in pairs]
+        return [g.reshape(a.shape) if isinstance(g, np.ndarray) else g for g, a in pairs]
 
     def on_tensors(self, inputs: Sequence[Tensor]) -> Callable[..., tuple[Any, ...]]:
         """The pullback on Tensors, to be differentiated again: the steps run on the tape."""
@@ -83,8 +91,6 @@ class Back:
         def pullback(*gs: Tensor) -> tuple[Any, ...]:
             own = [tensor.clone() for tensor in inputs]  # one tensor may be several inputs
             given, state, leaves = self._sorted(own)
-            if self.ids is not None:
-                given = [given[0][self.ids], *given[1:]]
             xs, *others = self._over_time(given)
             draws = others or [Tensor(draw) for draw in self.draws]
             parts, times = iter(state), iter(range(self.T))

@@ -130,14 +130,14 @@ def draws_of(step: Step, T: int) -> list[np.ndarray]:
     return made
 
 
-def looked_up(xs: Tensor) -> tuple[Tensor, np.ndarray] | None:
+def looked_up(xs: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
     """The table and the ids (T, B) that an input (T, B, I) was looked up with, or None.
 
     Where the table is small, as that of an embedding is beside all its uses in a batch, the
     products of its rows with the weights are computed once and looked up instead.
     """
     node = xs.grad_fn
-    if node is None or node.op is not primitives.index or node.retained or xs.ndim != 3:
+    if node is None or node.op is not primitives.index or xs.ndim != 3:
         return None
     (ids, *others), edge = node.options["key"], node.edges[0] if node.edges else None
     table = edge[0] if edge else None
@@ -147,4 +147,4 @@ def looked_up(xs: Tensor) -> tuple[Tensor, np.ndarray] | None:
         return None
     if changed_since(table._array, node.age):
         return None
-    return table, ids % len(table)
+    return table._array, ids % len(table)

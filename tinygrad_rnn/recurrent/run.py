@@ -133,7 +133,8 @@ class Pass:
     def arrays(self) -> list[np.ndarray]:
         """What must not change before the way back."""
         kept = [array for start in self.starts for array in start]
-        return list(self.chunk.arrays.values()) if self.whole else kept
+        kept += [] if self.table is None else [self.table]
+        return [*kept, *self.chunk.arrays.values()] if self.whole else kept
 
     def chunks(self) -> Iterator["Chunk"]:
         """The chunks from the last to the first; those that were not kept run again."""

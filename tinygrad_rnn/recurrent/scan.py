@@ -40,7 +40,8 @@ def scan(
     from .program import CannotCompile, flat
 
     T, B = xs.shape[:2]
-    table = readings.looked_up(xs) if lengths is None and mode.recording else None
+    plain = lengths is None and every is None and mode.recording
+    table = readings.looked_up(xs) if plain else None
     try:
         reading = readings.read(cell, xs, state)
         leaves = reading.step.evaluated(reading.leaves)
@@ -53,32 +54,29 @@ def scan(
             loop, table = reading.loop(wanted), None
     except CannotCompile:
         return unroll(cell, xs, state, lengths)
-    alive, given, ids = None, xs, None
+    alive, given = None, xs
     if lengths is not None:
         alive = alive_until(lengths, T, B)
         given = without_padding(xs, alive)
-    if table is not None:
-        given, ids = table
     step, parts, draws = reading.step, flat(state), readings.draws_of(reading.step, T)
     if not wanted:
         outputs, *final = back.unrecorded(given, parts, leaves, loop, draws, alive, every)
     else:
         outputs, *final = Tensor.apply(
             back.scan_step, given, *parts, *leaves,
-            loop=loop, step=step, T=T, draws=draws, alive=alive, every=every, ids=ids,
+            loop=loop, step=step, T=T, draws=draws, alive=alive, every=every, table=table,
         )  # fmt: skip
     last = iter(final)
     new = map_state(lambda old: shaped(next(last), *old.shape), state)
     return shaped(outputs, T, B, *step.output.shape[1:]), new
 
 
-def _steps_between(given: int | str | None, T: int) -> int | None:
-    if given is None:
-        return None
+def _steps_between(given: Any, T: int) -> int | None:
+    number = isinstance(given, int | np.integer) and not isinstance(given, bool)
+    if given is None or (number and given > 0):
+        return given
     if given == "sqrt":
         return math.isqrt(T - 1) + 1
-    if isinstance(given, int | np.integer) and not isinstance(given, bool) and given > 0:
-        return int(given)
     raise ValueError(
         f'scan: expected checkpoint_every to be a number of steps, "sqrt" or None, got {given!r}'
     )

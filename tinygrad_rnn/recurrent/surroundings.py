@@ -41,6 +41,7 @@ class Surroundings:
         self._classes: list[tuple[str, type, dict[str, Any]]] = []  # (name, class, its attributes)
         self._generators: list[tuple[str, np.random.Generator, Any]] = []  # (name, one, its state)
         self._seen: dict[int, Any] = {}
+        self._root = id(cell)  # it is remembered for as long as the cell lives, and no longer
         self._todo = [("the cell", cell)]
         while self._todo and self.complete:
             self._look(*self._todo.pop())
@@ -87,7 +88,8 @@ class Surroundings:
     def _look(self, name: str, thing: Any) -> None:
         if isinstance(thing, VALUES) or id(thing) in self._seen:
             return
-        self._seen[id(thing)] = thing  # kept, so that the id stays its own
+        # Kept, so that the id stays its own.
+        self._seen[id(thing)] = None if id(thing) == self._root else thing
         if isinstance(thing, Tensor | np.ndarray):
             self.arrays.add(id(thing))
         elif isinstance(thing, dict | list | set):

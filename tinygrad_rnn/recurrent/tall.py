@@ -165,6 +165,14 @@ class Gradients:
 
     # ------------------------------------------------------------------- an input that is looked up
 
+    def at_each_lookup(self) -> np.ndarray:
+        """The gradient of an input (T B, I) that was looked up, for who asks for it."""
+        chunk = self.run.chunk
+        chunk.arrays["dx"] = made = np.zeros((chunk.T * chunk.B, self.plan.input_width), self.dtype)
+        for left, weight, dz in filter(self._is_looked_up, self.plan.tall):
+            in_parts(self._input_job(chunk, "x", left, weight, dz, True), chunk.threads)
+        return made
+
     def _is_looked_up(self, tall: Tall) -> bool:
         return self.run.table is not None and is_of_input(Term(tall.left, tall.weight))
 
