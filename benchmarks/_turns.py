@@ -38,7 +38,8 @@ class Work:
     name: str
     function: str
     arguments: dict[str, Any]
-    same: bool = True  # whether both sides compute the same numbers
+    same: bool = True  # whether both sides compute the same numbers,
+    tolerance: float = 2e-3  # and how nearly
 
 
 def cores() -> int:
@@ -189,7 +190,7 @@ def processor_time() -> float:
 def compared(work: Work, ours: Side, theirs: Side, options: Namespace) -> dict:
     """One entry: the medians of both sides, and theirs / ours for each pair of turns."""
     probes = ours.prepare(work), theirs.prepare(work)
-    if work.same and not math.isclose(*probes, rel_tol=2e-3):
+    if work.same and not math.isclose(*probes, rel_tol=work.tolerance):
         raise RuntimeError(
             f"{work.name}: {ours.name} and {theirs.name} compute different things: {probes}"
         )
