@@ -149,7 +149,7 @@ def changed(array: np.ndarray) -> None:
     global _latest
     owner = memory(array)
     key = id(owner)
-    if key not in _changes and isinstance(owner, np.ndarray):
+    if key not in _changes and not isinstance(owner, bytes | bytearray | memoryview):
         _watched[key] = weakref.ref(owner, lambda _: (_changes.pop(key), _watched.pop(key)))
     _changes[key] = _latest = next(clock)
 

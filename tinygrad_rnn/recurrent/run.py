@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import jit
+from ..jit import memory
 from ..jit.load import plain
 from .atoms import Weight
 from .plan import Array, Plan
@@ -63,6 +64,55 @@ class Loop:
         return results
 
 
+class Closed:
+    """What a step closes over, in the forms that the loop takes.
+
+    With `few` rows, weights are read as they lie; packing them would take longer than the product.
+    """
+
+    def __init__(self, loop: Loop, leaves: Sequence[np.ndarray], B: int, few: bool) -> None:
+        self.loop, self.leaves, self.B, self.few = loop, leaves, B, few
+        self.packs: dict[Weight, np.ndarray] = {}
+        self.tables: dict[str, np.ndarray] = {}  # products of a table that is looked up in
+        self.tiles = loop.kit.tiles
+        if few:
+            from ..jit.direct import direct
+
+            self.tiles = direct(loop.dtype)
+        self.as_they_lie: list[np.ndarray] = []  # weights, kept where they are
+
+    def leaf(self, name: str) -> np.ndarray:
+        """A closed-over vector, or a batch of them, as rows."""
+        array = self.leaves[int(name.removeprefix("batch").removeprefix("vector"))]
+        rows = self.B if name.startswith("batch") else 1
+        return plain(array.reshape(rows, -1), self.loop.dtype)
+
+    def packed(self, weight: Weight) -> np.ndarray:
+        """A part of a closed-over matrix, packed for products."""
+        if weight not in self.packs:
+            array = self.leaves[weight.leaf]
+            (r0, r1), (c0, c1) = weight.rows, weight.columns
+            if self.few:
+                from ..jit.direct import described
+
+                array = np.ascontiguousarray(array, self.loop.dtype)
+                self.as_they_lie.append(array)
+                return described(array, r0, c0, weight.transposed)
+            K, N = (c1 - c0, r1 - r0) if weight.transposed else (r1 - r0, c1 - c0)
+            self.packs[weight] = self.loop.kit.pack(array, r0, c0, K, N, weight.transposed)
+        return self.packs[weight]
+
+    def multiply(self, table: np.ndarray) -> None:
+        """The products of a table with the weights, which the loop looks up."""
+        kit, V = self.loop.kit, len(table)
+        for (term, widths), name in self.loop.plan.graph.tables.items():
+            K, N = sum(atom.width for atom in term.left), sum(widths)
+            self.tables[name] = made = np.empty((V, N), self.loop.dtype)
+            column = term.left[0].detail.column
+            packed = self.packed(term.weight)
+            kit.tall(kit.tiles, table, column, 0, V, K, packed, made, 0, N, False)
+
+
 class Pass:
     """One run of a loop over T steps of B samples.
 
@@ -87,25 +137,18 @@ class Pass:
     ) -> None:
         self.loop, self.leaves = loop, leaves
         self.T, self.B = (xs if ids is None else ids).shape[:2]
-        self.packs: dict[Weight, np.ndarray] = {}
-        self.direct = self.T * self.B <= FEW and not loop.plan.wanted and loop.which == "numba"
-        self.tiles = loop.kit.tiles
-        if self.direct:
-            from ..jit.direct import direct
-
-            self.tiles = direct(loop.dtype)
-        self.as_they_lie: list[np.ndarray] = []  # weights, kept where they are
+        few = self.T * self.B <= FEW and not loop.plan.wanted and loop.which == "numba"
+        self.closed = Closed(loop, leaves, self.B, few)
         self.given = {f"draw{i}": draw for i, draw in enumerate(draws)}
         if alive is not None:
             self.given["alive"] = alive
         self.table: np.ndarray | None = None
-        self.tables: dict[str, np.ndarray] = {}
         if ids is None:
             self.given["x"] = xs
         else:
             self.given["ids"] = ids
             self.table = plain(xs, loop.dtype)
-            self._multiply_table()
+            self.closed.multiply(self.table)
         every = min(every or self.T, self.T)
         self.spans = [(t, min(t + every, self.T)) for t in range(0, self.T, every)]
         self.starts: list[Sequence[np.ndarray]] = []
@@ -144,54 +187,23 @@ class Pass:
         for (t0, t1), start in zip(reversed(self.spans), reversed(self.starts), strict=True):
             yield Chunk(self, t0, t1, start)
 
-    def _multiply_table(self) -> None:
-        """The products of the table with the weights, which the loop looks up."""
-        kit, V = self.loop.kit, len(self.table)  # type: ignore[arg-type]
-        for (term, widths), name in self.loop.plan.graph.tables.items():
-            K, N = sum(atom.width for atom in term.left), sum(widths)
-            self.tables[name] = made = np.empty((V, N), self.loop.dtype)
-            column = term.left[0].detail.column
-            packed = self.packed(term.weight)
-            kit.tall(kit.tiles, self.table, column, 0, V, K, packed, made, 0, N, False)
-
-    def leaf(self, name: str) -> np.ndarray:
-        """A closed-over vector, or a batch of them, as rows."""
-        array = self.leaves[int(name.removeprefix("batch").removeprefix("vector"))]
-        rows = self.B if name.startswith("batch") else 1
-        return plain(array.reshape(rows, -1), self.loop.dtype)
-
-    def packed(self, weight: Weight) -> np.ndarray:
-        """A part of a closed-over matrix, packed for products."""
-        if weight not in self.packs:
-            array = self.leaves[weight.leaf]
-            (r0, r1), (c0, c1) = weight.rows, weight.columns
-            if self.direct:
-                from ..jit.direct import described
-
-                array = np.ascontiguousarray(array, self.loop.dtype)
-                self.as_they_lie.append(array)
-                return described(array, r0, c0, weight.transposed)
-            K, N = (c1 - c0, r1 - r0) if weight.transposed else (r1 - r0, c1 - c0)
-            self.packs[weight] = self.loop.kit.pack(array, r0, c0, K, N, weight.transposed)
-        return self.packs[weight]
-
 
 class Chunk:
     """The arrays of steps t0 to t1, and the compiled calls on them."""
 
     def __init__(self, run: Pass, t0: int, t1: int, state: Sequence[np.ndarray]) -> None:
-        self.run, self.loop = run, run.loop
+        self.loop, self.closed = run.loop, run.closed  # not the run, which holds this
         self.t0, self.T, self.B = t0, t1 - t0, run.B
         self.arguments: dict[str, list[Any]] = {}
         self.threads = 1
         if self.T * self.B * self.loop.work > ALONE:
             self.threads = jit.get_num_threads()
         self.arrays = {name: self.steps(array[t0:t1]) for name, array in run.given.items()}
-        self.arrays |= run.tables
+        self.arrays |= run.closed.tables
         for written in self.loop.written.values():
             for name in written.arrays:
                 if name.startswith(("vector", "batch")) and name not in self.arrays:
-                    self.arrays[name] = run.leaf(name)
+                    self.arrays[name] = run.closed.leaf(name)
         for name, array in self.loop.plan.arrays.items():
             if array.rows in ("steps", "states"):
                 self.arrays[name] = self.empty(array)
@@ -223,7 +235,7 @@ class Chunk:
     def empty(self, array: Array, zero: bool = False) -> np.ndarray:
         T, B = self.T, self.B
         rows = {"steps": T * B, "states": (T + 1) * B, "halves": 2 * B, "samples": B}[array.rows]
-        return (np.zeros if zero else np.empty)((rows, array.width), self.loop.dtype)
+        return (memory.zeros if zero else memory.empty)((rows, array.width), self.loop.dtype)
 
     def call(self, name: str) -> None:
         """Runs a direction over all steps, in shards."""
@@ -231,11 +243,11 @@ class Chunk:
         if given is None:
             written: Written = self.loop.written[name]
             given = [*self.loop.widths, *(self.arrays[array] for array in written.arrays)]
-            given += map(self.run.packed, written.weights)
-            if self.run.direct:  # it may be called again
+            given += map(self.closed.packed, written.weights)
+            if self.closed.few:  # it may be called again
                 self.arguments[name] = given
         function = getattr(self.loop.module, name)
-        T, B, tiles = self.T, self.B, self.run.tiles
+        T, B, tiles = self.T, self.B, self.closed.tiles
         parts = min(self.threads, B)
         size = -(-B // parts) * self.loop.widest * self.loop.dtype.itemsize
         early = min(max(1, EARLY // size), T)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import jit
+from ..jit import memory
 from .atoms import Atom, Term, Weight, is_of_input
 from .differentiate import Tall
 from .plan import Plan
@@ -42,7 +43,7 @@ class Gradients:
         for name, shape in rows.items():
             if name in wanted:
                 whole = name in plan.in_loop or _covered(plan, name) == shape[1]
-                self.given[name] = (np.empty if whole else np.zeros)(shape, self.dtype)
+                self.given[name] = (memory.empty if whole else memory.zeros)(shape, self.dtype)
                 if not whole:
                     self.begun.add(name)
         parts: dict[int, list[Weight]] = {}
@@ -54,7 +55,7 @@ class Gradients:
             shape = run.leaves[leaf].shape
             once = len(set(weights)) == len(weights) and run.table is None
             once = once and sum(map(_size, weights)) == math.prod(shape)
-            self.weights[leaf] = (np.empty if once else np.zeros)(shape, self.dtype)
+            self.weights[leaf] = (memory.empty if once else memory.zeros)(shape, self.dtype)
             self.blank |= {leaf} if once else set()
         for chunk in run.chunks():
             self._add(chunk, dy[chunk.t0 : chunk.t0 + chunk.T])
@@ -154,7 +155,7 @@ class Gradients:
         self, chunk: Chunk, name: str, left: Any, weight: Weight, dz: Any, add: bool
     ) -> Callable[[int], None]:
         array, _, column = self._piece(chunk, dz)
-        packed, to = self.run.packed(weight.flipped()), chunk.arrays[f"d{name}"]
+        packed, to = self.run.closed.packed(weight.flipped()), chunk.arrays[f"d{name}"]
         start, K, N = left[0].detail.column, _width(dz), _width(left)
 
         def job(p: int) -> None:
@@ -211,7 +212,7 @@ class Gradients:
                 which = 1 if weight.transposed else 2
                 self.kit.gradient(self.kit.tiles, *sides, len(table), *out, True, part, which)
             if "x" in self.given:
-                packed = self.run.packed(weight.flipped())
+                packed = self.run.closed.packed(weight.flipped())
                 add, to = "x" in self.begun, self.given["x"]
                 self.kit.tall(self.kit.tiles, g, 0, 0, len(table), K, packed, to, column, N, add)
                 self.begun.add("x")
