@@ -44,7 +44,7 @@ def test_the_loop_multiplies_the_rows_of_the_table_and_not_the_input():
     outputs, _ = tg.scan(cell, table(tg.randint(7, size=(9, 4))))
     node = outputs.grad_fn
     assert node.op.__name__ == "scan_step"
-    assert node.pullback.run.tables["table0"].shape == (7, 24)
+    assert node.pullback.run.closed.tables["table0"].shape == (7, 24)
 
 
 def test_second_derivatives_walk_the_plain_tape():
