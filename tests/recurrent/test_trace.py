@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import nn
+from tinygrad_rnn import jit, nn
 from tinygrad_rnn.nn import functional as F
 from tinygrad_rnn.recurrent.atoms import Graph
 from tinygrad_rnn.recurrent.lower import Lowering
@@ -190,3 +190,16 @@ def test_too_many_pieces_are_refused():
 
 def test_a_batch_of_none_is_refused():
     assert refusal(lambda x, h: (h, h), X[:0], STATE[:0]) == "the batch has no samples"
+
+
+def test_a_step_that_asks_whether_gradients_are_recorded_is_not_compiled():
+    def cell(x, h):
+        h = (h + x).tanh() if tg.is_grad_enabled() else h + x
+        return h, h
+
+    xs, h = tg.ones(3, 2, 4), tg.ones(2, 4)
+    with tg.no_grad():
+        outputs, _ = tg.scan(cell, xs, h)
+        assert np.array_equal(outputs.data, tg.unroll(cell, xs, h)[0].data)
+    if jit.why_absent() is None:
+        assert tg.why_not_compiled(cell, xs, h) == ("the step asks whether gradients are recorded")

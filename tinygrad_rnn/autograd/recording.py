@@ -60,4 +60,6 @@ class enable_grad(_Recording):  # noqa: N801 (PyTorch's name)
 
 def is_grad_enabled() -> bool:
     """Whether this thread records what it computes."""
+    if mode.tracer is not None:
+        mode.tracer.asked("whether gradients are recorded")
     return mode.recording

@@ -132,6 +132,10 @@ class Tracer:
         self.step.draws.append(Draw(generator, draw, value))
         return Traced(value)
 
+    def asked(self, what: str) -> None:
+        """Somebody asks for something that may be otherwise when the loop runs."""
+        raise CannotCompile(f"the step asks {what}")
+
     def read(self, tensor: Tensor) -> None:
         """Somebody reads the values of a tensor."""
         raise CannotCompile("the step reads a value (item(), numpy(), .data, or `if` on a Tensor)")
