@@ -1,5 +1,6 @@
 """The tape and the walk back: what adds up, in which order, and what is left afterwards."""
 
+import weakref
 from itertools import pairwise
 
 import numpy as np
@@ -293,3 +294,14 @@ def test_an_lstm_of_ten_steps_has_few_nodes_and_millions_of_paths():
     assert (len(nodes), to_weight) == (121, 8_424_229)
     assert f"{len(nodes)} nodes" in tape.__doc__
     assert f"{to_weight:,} paths" in tape.__doc__
+
+
+def test_memory_whose_owner_takes_no_weak_reference_can_be_changed():
+    w = Tensor(np.from_dlpack(np.ones(3)), requires_grad=True)  # a capsule owns it
+    with pytest.raises(TypeError):
+        weakref.ref(tape.memory(w.data))
+    y = (w * w).sum()
+    with tg.no_grad():
+        w += 1.0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()

@@ -13,6 +13,7 @@ meet again: ``b = a + a; c = b + b`` has 2 nodes and 4 paths, and an LSTM over 1
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from operator import attrgetter
 from types import CellType, FunctionType
@@ -149,8 +150,9 @@ def changed(array: np.ndarray) -> None:
     global _latest
     owner = memory(array)
     key = id(owner)
-    if key not in _changes and not isinstance(owner, bytes | bytearray | memoryview):
-        _watched[key] = weakref.ref(owner, lambda _: (_changes.pop(key), _watched.pop(key)))
+    if key not in _changes:
+        with suppress(TypeError):  # some owners, bytes among them, take no weak references
+            _watched[key] = weakref.ref(owner, lambda _: (_changes.pop(key), _watched.pop(key)))
     _changes[key] = _latest = next(clock)
 
 

@@ -40,11 +40,10 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     size = int(np.prod(shape)) * dtype.itemsize
     if size < LARGE:
         return np.empty(shape, dtype)
-    blocks = _free.get(size)
-    if blocks:
-        memory = blocks.pop()
+    try:
+        memory = _free[size].pop()  # another thread may take the last one at the same time
         _kept -= size
-    else:
+    except LookupError:
         release(size)
         memory = np.empty(size, np.uint8)
     return np.asarray(Block(memory)).view(dtype).reshape(shape)
