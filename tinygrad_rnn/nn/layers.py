@@ -231,10 +231,11 @@ class Stacked(Recurrent):
             raise ValueError(f"{self._whole_name()}: expected the state to be {kind}, got {given}")
         for part in parts:
             if part.shape != expected:
+                batch_first = "with" if self.batch_first else "without"
                 raise ValueError(
                     f"{self._whole_name()}: a state has shape {part.shape}; expected {expected}: "
                     "(num_layers * directions, B, H). Did you pass "
-                    f"{self._layout(not self.batch_first)} {'with' if self.batch_first else 'without'} batch_first=True?"
+                    f"{self._layout(not self.batch_first)} {batch_first} batch_first=True?"
                 )
 
     def _whole_name(self) -> str:
