@@ -78,9 +78,6 @@ _readings: WeakKeyDictionary[Any, dict[Any, Reading]] = WeakKeyDictionary()
 
 def read(cell: Any, xs: Tensor, state: State) -> Reading:
     """What was read of a cell, now or earlier.  Raises: CannotCompile."""
-    for part in flat(state):
-        if not isinstance(part, Tensor):
-            raise CannotCompile("the state holds something that is not a Tensor")
     try:
         known = _readings.get(cell)
         if known is None:
@@ -93,7 +90,7 @@ def read(cell: Any, xs: Tensor, state: State) -> Reading:
 def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State) -> Reading:
     """What is known of a cell for inputs of these shapes, read again if need be.
 
-    The state may hold arrays or Tensors.  Raises: CannotCompile.
+    Raises: CannotCompile.
     """
     if mode.tracer is not None:
         raise CannotCompile("it runs inside another cell that is being read")
@@ -101,16 +98,16 @@ def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State
         raise CannotCompile("it was switched off: compiled(False)")
     if reason := jit.why_absent():
         raise CannotCompile(f"nothing can be compiled: {reason}")
+    key = x.shape, x.dtype, _forms(state)
+    before = known.get(key)
+    if before and before.step.around and not before.step.around.change():
+        return before
     dtypes = {x.dtype, *[part.dtype for part in flat(state)]}
     if len(dtypes) > 1 or x.dtype not in (np.float32, np.float64):
         names = ", ".join(sorted(map(str, dtypes)))
         raise CannotCompile(
             f"input and state are {names}; expected float32 or float64, one of them"
         )
-    key = x.shape, x.dtype, _shapes(state)
-    before = known.get(key)
-    if before and before.step.around and not before.step.around.change():
-        return before
     step = trace(cell, x, map_state(array_of, state))
     if before and Same().programs(before.step, step):
         before.step.around = step.around
@@ -119,10 +116,13 @@ def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State
     return made
 
 
-def _shapes(state: State) -> Any:
-    if isinstance(state, tuple | list):
-        return None, *map(_shapes, state)  # a tuple of shapes is not to be taken for a shape
-    return state.shape
+def _forms(state: State) -> Any:
+    """Shapes and dtypes, nested as the state is.  Raises: CannotCompile."""
+    if isinstance(state, Tensor):
+        return state.shape, state.dtype
+    if not isinstance(state, tuple | list):
+        raise CannotCompile("the state holds something that is not a Tensor")
+    return tuple([_forms(part) for part in state])
 
 
 def draws_of(step: Step, T: int) -> list[np.ndarray]:
