@@ -31,6 +31,7 @@ from .modules import (
     Softplus,
     Tanh,
 )
+from .recurrent_dropout import RecurrentDropout
 
 __all__ = [
     "ELU",
@@ -63,6 +64,7 @@ __all__ = [
     "RNNCell",
     "ReLU",
     "Recurrent",
+    "RecurrentDropout",
     "Sequential",
     "SiLU",
     "Sigmoid",
