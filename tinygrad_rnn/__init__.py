@@ -94,6 +94,7 @@ from .autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .autograd.recording import enable_grad, is_grad_enabled, no_grad
 from .autograd.tensor import Tensor, grad
 from .decoding import Hypothesis, beam_search, generate
+from .interop import from_torch, to_torch
 from .jit.threads import get_num_threads, set_num_threads
 from .recurrent.fuse import fuse
 from .recurrent.scan import compiled, compiled_source, scan, why_not_compiled
@@ -136,6 +137,7 @@ __all__ = [
     "float32",
     "float64",
     "from_numpy",
+    "from_torch",
     "full",
     "fuse",
     "gather",
@@ -196,6 +198,7 @@ __all__ = [
     "sum",
     "tanh",
     "tensor",
+    "to_torch",
     "transpose",
     "unbind",
     "unroll",
