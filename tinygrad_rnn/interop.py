@@ -7,8 +7,7 @@ direction that reads backwards) it has, for G gates in the order i, f, g, o or r
   [h, x], the columns of h come first;
 * ``bias_ih_l0`` and ``bias_hh_l0`` (G H,): ours is their sum, as they are only ever added.  For n
   of a GRU there are two here as well, because r stands between them;
-* z = sigmoid(a) with our 1 - z in its place.  1 - sigmoid(a) = sigmoid(-a): the rows of z are
-  negated.
+* its z is our 1 - z, and 1 - sigmoid(a) = sigmoid(-a): the rows of z are negated.
 
 Source: the equations in the documentation of torch.nn.RNN, LSTM and GRU.
 """

@@ -15,7 +15,8 @@ class RecurrentDropout(Module):
 
     In place of h the products of the cell read m * h, where the mask m is 0 with probability p and
     1 / (1 - p) elsewhere; for each sequence it is drawn once, in `initial_state`, and carried in
-    the state: (state of the cell, m).  It works in training mode only.
+    the state: (state of the cell, m).  It works in training mode only.  To start from a state of
+    your own, that of an encoder, pass (state, ``initial_state(B)[1]``).
 
     What a cell carries on past its products must not be masked: step by step, memory would be lost
     where m is 0, and blown up elsewhere.  An LSTM carries c, which stays whole.  A cell that
