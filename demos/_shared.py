@@ -10,6 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,7 +19,9 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from tinygrad_rnn import nn
+from tinygrad_rnn import nn, optim
+from tinygrad_rnn.train import History, Trainer
+from tinygrad_rnn.train.show import sparkline as sparkline
 
 LAYERS: dict[str, Any] = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 COLOURS = ("red", "green", "cyan", "magenta", "blue", "yellow")  # of curves, in their order
@@ -44,10 +47,10 @@ class Parser(argparse.ArgumentParser):
         )
         self.needs = needs
         seconds, seed = at_least(0, float, above=True), at_least(0)
-        default = float(re.search(r"\((\d+) s\)", doc.split("\n")[0])[1])  # type: ignore[index]
+        self.default = float(re.search(r"\((\d+) s\)", doc.split("\n")[0])[1])  # type: ignore
         self.add(
-            "--seconds", type=seconds, default=default, help="about so long on two idle cores: "
-            "the number of training steps follows from it alone, so figures repeat (%(default)g)",
+            "--seconds", type=seconds, default=self.default, help="about so long on two idle "
+            "cores: the number of steps follows from it alone, so figures repeat (%(default)g)",
         )  # fmt: skip
         self.add("--seed", type=seed, default=0, help="of all that is random (%(default)s)")
         self.add("--report", metavar="FILE", help="write the figures as JSON")
@@ -71,6 +74,7 @@ class Parser(argparse.ArgumentParser):
                     Path(vars(o)[name]).open("a").close()
             except OSError as error:
                 self.error(f"--{name} {vars(o)[name]}: {error.strerror}")
+        o.budget = Budget(o.seconds, o.seconds / self.default)
         return o
 
 
@@ -103,6 +107,65 @@ def at_least(low: float, kind: type = int, above: bool = False) -> Any:
     return number
 
 
+# ------------------------------------------------------------------------------------- training
+
+
+@dataclass
+class Budget:
+    """The --seconds of a demo, which all its trainings share.
+
+    The number of steps follows from --seconds, not from the clock, so a seed gives the same figures
+    again.  Only a machine that needs four times as long as it should is told to stop.
+    """
+
+    seconds: float
+    scale: float  # of the default of --seconds
+    spent: float = 0.0
+
+    def steps(self, by_default: int) -> int:
+        return max(2, round(by_default * self.scale))
+
+
+def trained(
+    budget: Budget,
+    model: nn.Module,
+    loss: Callable[..., Any],
+    batches: Any,
+    steps: int,
+    title: str,
+    lr: float = 1e-2,
+    clip: float | None = 1.0,
+    solved: float = 0.0,
+    **more: Any,
+) -> History:
+    """Trains with Adam for so many steps by default, or until the loss of 50 is below `solved`.
+
+    Says in one line how it went.  After Ctrl-C or SIGTERM the demo ends, with 130 or 143.
+    """
+
+    def stop_when_solved(trainer: Trainer) -> None:
+        if trainer.history.steps >= 50 and trainer.history.loss < solved:
+            trainer.stop("solved")
+
+    optimizer = optim.Adam(model.parameters(), lr=lr)
+    trainer = Trainer(
+        model, optimizer, loss, clip=clip, callbacks=[stop_when_solved], title=title, **more
+    )
+    steps, left = budget.steps(steps), max(0.0, 4 * budget.seconds - budget.spent)
+    history = trainer.fit(batches, steps=steps, seconds=left)
+    if history.exit_code:
+        raise SystemExit(history.exit_code)
+    budget.spent += history.seconds
+    ended = {"solved": ", solved", "steps": ""}.get(
+        history.ended, f", ended early: {history.ended}"
+    )
+    say(
+        f"{title:<24} {sparkline(history.losses, 24):<24} loss {history.loss:.4f} after "
+        f"{history.steps} steps, {history.seconds:.1f} s{ended}"
+    )
+    return history
+
+
 # --------------------------------------------------------------------------------- the last lines
 
 
@@ -128,7 +191,8 @@ def finish(
     if missed:
         verdict = f"{measured}: NOT shown by this run ({'; '.join(missed)})"
     if o.report:
-        content = {"verdict": verdict, "missed": [*missed], "figures": figures, "options": vars(o)}
+        options = {name: value for name, value in vars(o).items() if name != "budget"}
+        content = {"verdict": verdict, "missed": [*missed], "figures": figures, "options": options}
         Path(o.report).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     if o.plot and draw:
         from matplotlib.figure import Figure
@@ -143,16 +207,6 @@ def finish(
 # ----------------------------------------------------------------------------- in the terminal
 
 
-def sparkline(values: Sequence[float], width: int = 60) -> str:
-    """The values as a row of blocks, high to low."""
-    if not len(values):
-        return ""
-    parts = np.array_split(np.array(values), min(width, len(values)))
-    means = np.array([part.mean() for part in parts])
-    levels = (means - means.min()) / (np.ptp(means) or 1) * 7
-    return "".join("▁▂▃▄▅▆▇█"[int(level)] for level in levels)
-
-
 def bar(part: float, width: int = 20) -> str:
     """A number from 0 to 1 as the length of a bar, to an eighth of a character."""
     eighths = round(min(max(part, 0), 1) * width * 8)
@@ -164,6 +218,12 @@ def heat(values: Any, wide: int = 2) -> str:
     values = np.asarray(values, float)
     levels = np.rint((values - values.min()) / (np.ptp(values) or 1) * (len(SHADES) - 1))
     return "\n".join("".join(SHADES[int(level)] * wide for level in row) for row in levels)
+
+
+def curve(losses: Sequence[float], width: int = 20) -> Curve:
+    """The means of so many steps each, over the numbers of the steps."""
+    starts = range(0, len(losses), width)
+    return [*starts], [float(np.mean(losses[start : start + width])) for start in starts]
 
 
 def chart(

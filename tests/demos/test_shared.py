@@ -2,12 +2,16 @@
 
 import json
 import re
+import signal
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import nn
 
 DEMOS = Path(__file__).parents[2] / "demos"
 DOC = "A demo (3 s).\n\nMore about it."
@@ -69,8 +73,9 @@ def test_a_missed_threshold_is_said_and_the_exit_code_is_0(shared, capsys, tmp_p
     assert shared.finish(o, {"loss": 2}, "loss 2", "it learns", ["loss above 1"]) == 0
     verdict = "loss 2: NOT shown by this run (loss above 1)"
     assert capsys.readouterr().out == verdict + "\n"
+    options = {"seconds": 3, "seed": 0, "report": str(path), "plot": None}
     assert json.loads(path.read_text()) == {
-        "verdict": verdict, "missed": ["loss above 1"], "figures": {"loss": 2}, "options": vars(o),
+        "verdict": verdict, "missed": ["loss above 1"], "figures": {"loss": 2}, "options": options,
     }  # fmt: skip
     assert shared.finish(o, {}, "loss 0.5", "it learns") == 0
     assert capsys.readouterr().out == "loss 0.5: it learns\n"
@@ -86,14 +91,53 @@ def test_a_png_is_drawn(shared, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+# ------------------------------------------------------------------------------- training
+
+
+class Slope(nn.Module):
+    """A number that wants to become small."""
+
+    def __init__(self):
+        self.x = nn.Parameter(tg.ones(1))
+
+
+def test_the_number_of_steps_follows_from_seconds_and_not_from_the_clock(shared, capsys):
+    budget = shared.Parser("x.py", DOC).parse_args(["--seconds", "1.5"]).budget
+    history = shared.trained(budget, Slope(), lambda m, _: m.x.sum(), lambda: None, 60, "down")
+    assert history.steps == 30
+    assert budget.spent == history.seconds
+    assert re.match(r"down +█.*▁ +loss 0\.8\d+ after 30 steps, 0\.\d s\n", capsys.readouterr().out)
+
+
+def test_training_ends_when_the_task_is_solved(shared, capsys):
+    loss = lambda model, _: model.x.square().sum()
+    budget = shared.Budget(9.0, 1.0)
+    history = shared.trained(budget, Slope(), loss, lambda: None, 9999, "x", solved=0.5)
+    assert 50 <= history.steps < 200
+    assert history.loss < 0.5
+    assert capsys.readouterr().out.endswith(" s, solved\n")
+
+
+def test_a_machine_that_is_much_too_slow_stops_early_and_says_so(shared, capsys):
+    budget = shared.Budget(1.0, 1.0, spent=4.0)
+    history = shared.trained(budget, Slope(), lambda m, _: m.x.sum(), lambda: None, 60, "x")
+    assert history.steps == 0
+    assert "ended early: seconds" in capsys.readouterr().out
+
+
+def test_control_c_ends_the_demo_with_130(shared):
+    wanted = [signal.SIGINT]  # once: a second one does not wait
+
+    def loss(model, _):
+        while wanted:
+            signal.raise_signal(wanted.pop())
+        return model.x.sum()
+
+    with pytest.raises(SystemExit, match="130"):
+        shared.trained(shared.Budget(9.0, 1.0), Slope(), loss, lambda: None, 60, "x")
+
+
 # ------------------------------------------------------------------------------- drawing
-
-
-def test_a_sparkline_has_the_shape_of_the_values(shared):
-    assert shared.sparkline([], 9) == ""
-    assert shared.sparkline([1, 1], 9) == "▁▁"
-    assert shared.sparkline([0, 7, 3.5], 9) == "▁█▄"
-    assert len(shared.sparkline([*range(1000)], 60)) == 60
 
 
 def test_a_bar_is_as_long_as_its_part(shared):
@@ -106,6 +150,10 @@ def test_a_bar_is_as_long_as_its_part(shared):
 def test_a_heat_map_goes_from_empty_to_full(shared):
     assert shared.heat([[0, 1], [2, 4]]) == "  ░░\n▒▒██"
     assert shared.heat(np.ones((1, 2)), wide=1) == "  "
+
+
+def test_a_curve_holds_the_means_of_some_steps(shared):
+    assert shared.curve([1.0, 3.0, 5.0], width=2) == ([0, 2], [2.0, 5.0])
 
 
 def drawn(chart):
