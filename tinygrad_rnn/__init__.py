@@ -99,14 +99,17 @@ from .jit.threads import get_num_threads, set_num_threads
 from .recurrent.fuse import fuse
 from .recurrent.scan import compiled, compiled_source, scan, why_not_compiled
 from .recurrent.unroll import unroll
+from .train import History, Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Generator",
     "GradcheckError",
+    "History",
     "Hypothesis",
     "Tensor",
+    "Trainer",
     "__version__",
     "abs",
     "add",
