@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
             trained(o.budget, model, loss, batches, 1000, f"Reber, {cell}, {trial + 1}")
             right = right_at(model, strings)
             whole[cell].append(float(np.mean([all(string) for string in right])))
-            shown[cell] = right[0]
+            shown[cell] = right
     for cell in LAYERS:
         for trial in range(TRIALS):
             tg.manual_seed(TRIALS * o.seed + trial)
@@ -146,10 +146,11 @@ def main(arguments: list[str] | None = None) -> int:
             reach[cell].append(counts_to(model))
             counters[cell] = model
 
-    say("\na string, and in brackets what was not foretold (last trial)")
+    say("\na string that the last RNN gets wrong; in brackets what was not foretold")
+    i = next((i for i, right in enumerate(shown["RNN"]) if not all(right)), 0)
     for cell, right in shown.items():
         text = Text(f"{cell:<5}B")
-        for symbol, ok in zip(strings[0][0][1:], right, strict=True):
+        for symbol, ok in zip(strings[i][0][1:], right[i], strict=True):
             text.append(*(symbol, "green") if ok else (f"({symbol})", "bold red"))
         say(text)
     say(table(whole, reach))
