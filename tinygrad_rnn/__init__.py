@@ -10,7 +10,7 @@ tensor([2., 4.])
 from numpy import bool_ as bool
 from numpy import float32, float64, int32, int64
 
-from . import nn, optim, utils
+from . import explain, nn, optim, utils
 from .autograd.creation import (
     Generator,
     arange,
@@ -127,6 +127,7 @@ __all__ = [
     "div",
     "enable_grad",
     "exp",
+    "explain",
     "expm1",
     "flatten",
     "flip",

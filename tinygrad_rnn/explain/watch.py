@@ -1,0 +1,111 @@
+"""`watch`: where in a model, and at which time step, everything on the tape was made."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Self
+
+from ..autograd.recording import mode
+from ..autograd.tape import Node
+from ..nn.module import Module
+
+
+class Place(NamedTuple):
+    """Where in a model something was computed: in which module, at which step of its loop."""
+
+    path: str  # "recurrent.cells.0.gates"; "" is the model itself, or outside all modules
+    step: int | None
+
+    def __str__(self) -> str:
+        return self.path + ("" if self.step is None else f"[{self.step}]")
+
+
+def place_of(node: Node) -> Place | None:
+    """Where a node was made, if somebody watched."""
+    return getattr(node, "place", None)
+
+
+class watch:  # noqa: N801 (like no_grad)
+    """Marks the tape: every node gets to know its module and time step (`place_of`).
+
+    Paths are those of ``model.named_modules()``.  A module that is called outside of `model`, or
+    without one given, begins a path of its own with the name of its class.  While it watches,
+    layers run step by step; in this thread only.  No number changes but in rounding, where a
+    compiled loop would have run.
+
+    >>> from tinygrad_rnn import nn
+    >>> from tinygrad_rnn.autograd.creation import ones
+    >>> with watch(nn.RNN(2, 3)) as seen:
+    ...     outputs, h = seen.model(ones(5, 1, 2))
+    >>> place_of(outputs.grad_fn.edges[4][0])
+    Place(path='cells.0', step=4)
+    """
+
+    def __init__(self, model: Module | None = None) -> None:
+        if model is not None and not isinstance(model, Module):
+            raise TypeError(f"{type(self).__name__}: expected a Module, got {model!r:.60}")
+        self.model = model
+        self._open: list[tuple[Module, str, int]] = []  # (module, path, loops that run around it)
+        self._steps: list[int] = []  # of the loops that run, from the outermost
+        self._names: list[dict[int, str]] = []  # of modules inside the model, and what is open
+
+    # ------------------------------------------------------------------------ with
+
+    def __enter__(self) -> Self:
+        if self in mode.observers:
+            raise RuntimeError(f"{type(self).__name__}: this one is at work already; make another")
+        self._open, self._steps = [], []
+        self._names = [] if self.model is None else [_names(self.model, "")]
+        mode.observers = (*mode.observers, self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        mode.observers = tuple([other for other in mode.observers if other is not self])
+
+    @property
+    def place(self) -> Place:
+        """Where the computation is now."""
+        path = self._open[-1][1] if self._open else ""
+        return Place(path, self._steps[-1] if self._steps else None)
+
+    # ------------------------------------------------------------------------ what it is told
+
+    def enter(self, module: Module) -> None:
+        """A module begins."""
+        names = self._names[-1] if self._names else {}
+        path = names.get(id(module))
+        if path is None:
+            path = type(module).__name__
+            if self._open:  # in no attribute of those that are open
+                path = f"{self._open[-1][1]}.{path}".lstrip(".")
+            names = {**names, **_names(module, path)}
+        self._names.append(names)
+        self._open.append((module, path, len(self._steps)))
+
+    def leave(self, module: Module, result: Any) -> None:
+        """A module is done; `result` is None when it raised."""
+        if self._open and self._open[-1][0] is module:  # it may have begun before the watching
+            del self._steps[self._open.pop()[2] :]
+            self._names.pop()
+
+    def step(self, t: int | None) -> None:
+        """A loop over time comes to step t, or to its end."""
+        if t == 0:
+            self._steps.append(0)
+        elif t is None:
+            del self._steps[-1:]
+        elif self._steps:
+            self._steps[-1] = t
+
+    def recorded(
+        self, node: Node | None, primitive: Callable[..., Any], inputs: Sequence[Any], outputs: Any
+    ) -> None:
+        """An op was computed."""
+        if node is not None:
+            node.place = self.place
+
+    def walked(self, node: Node, arriving: list[Any], leaving: Any) -> None:
+        """A backward walk took one step."""
+
+
+def _names(module: Module, path: str) -> dict[int, str]:
+    """The paths of a module and of all inside it, by id."""
+    return {id(inner): name for name, inner in module.named_modules(path)}
