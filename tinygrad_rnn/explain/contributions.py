@@ -112,6 +112,7 @@ class Contributions(Pictured):
 
     def sum(self, chosen: Array) -> Array:
         """The sum of the terms where `chosen`, (T, T), is true."""
+        chosen = np.broadcast_to(chosen, self.norms.shape)
         total = np.zeros(self.shape)
         for t in np.flatnonzero(np.any(chosen, axis=1)):
             total += sum(term for k, term in self._row(int(t)).items() if chosen[t, k])

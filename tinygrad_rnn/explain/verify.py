@@ -25,7 +25,7 @@ from .by_hand import by_hand
 from .forward import push
 
 TAPE, CLOSED, FORWARD, DIFFERENCES = (
-    "tape", "closed form", "forward (RTRL)", "finite differences",
+    "tape", "closed form", "RTRL", "finite differences",
 )  # fmt: skip
 ELEMENTS = 500
 """Numbers of a parameter up to which all are compared in the two ways that take a run for each."""
@@ -52,7 +52,7 @@ def verify_bptt(cell: Module, xs: Any = None, state: State = None) -> "Verificat
     Shapes: xs (T, B, I), random numbers (6, 2, input_size) unless given; `state` as for `unroll`.
     Source: lectures L0, L1, L4; Williams and Zipser 1989 (real-time recurrent learning).
     Raises: TypeError for what is no cell; ValueError for one that computes something else each time
-    (dropout: call ``eval()`` first); NotImplementedError for an op that cannot be run forward.
+    (dropout: call ``eval()`` first).
 
     >>> from tinygrad_rnn import nn
     >>> verify_bptt(nn.LSTMCell(2, 3)).worst < 1e-6
@@ -144,7 +144,7 @@ def _verified(run: _Run) -> "Verification":
 class Verification:
     """The gradients of every parameter by the name of the way, and their differences.
 
-    ``gradients[way][parameter]`` is NaN where a number was not computed in this way (see ``chosen``).
+    ``gradients[way][parameter]`` is NaN where a number was not computed in this way.
     ``differences[way][parameter]`` is the largest difference from the tape's gradient, as a
     fraction of the largest number there; ``worst`` is the largest of all.
     """
@@ -174,11 +174,12 @@ class Verification:
             box=MARKDOWN,
             title=f"{self.name}: T = {T}, B = {B}, float64", title_justify="left",
             caption=f"largest difference from the tape, relative; the worst is {self.worst:.1e}\n"
-            f"closed form: {self.closed}", caption_justify="left",
+            f"closed form: {self.closed}; RTRL: real-time recurrent learning, forward mode",
+            caption_justify="left",
         )  # fmt: skip
         table.add_column("parameter", no_wrap=True)
         table.add_column("compared", justify="right")
-        table.add_column("|dL/dW|, tape", justify="right")
+        table.add_column("|dL/dW|", justify="right")
         for way in self.differences:
             table.add_column(way, justify="right")
         for name, g in self.gradients[TAPE].items():
