@@ -2,6 +2,8 @@
 
 from .anomaly import AnomalyError, detect_anomaly
 from .contributions import contributions
+from .diagnosis import Diagnosis, Verdict
+from .doctor import diagnose
 from .heat import Heat
 from .recorder import Run, Unit, rank_units, record
 from .states import spectral_norm, states
@@ -11,12 +13,15 @@ from .watch import Place, place_of, watch
 
 __all__ = [
     "AnomalyError",
+    "Diagnosis",
     "Heat",
     "Place",
     "Run",
     "Unit",
+    "Verdict",
     "contributions",
     "detect_anomaly",
+    "diagnose",
     "explicit_implicit",
     "place_of",
     "rank_units",
