@@ -5,6 +5,8 @@ from .diagnosis import Diagnosis, Verdict
 from .doctor import diagnose
 from .heat import Heat
 from .recorder import Run, Unit, rank_units, record
+from .source import Source, source
+from .text import Tape, tape
 from .watch import Place, place_of, watch
 
 __all__ = [
@@ -13,6 +15,8 @@ __all__ = [
     "Heat",
     "Place",
     "Run",
+    "Source",
+    "Tape",
     "Unit",
     "Verdict",
     "detect_anomaly",
@@ -20,5 +24,7 @@ __all__ = [
     "place_of",
     "rank_units",
     "record",
+    "source",
+    "tape",
     "watch",
 ]
