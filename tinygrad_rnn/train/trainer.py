@@ -246,6 +246,7 @@ class Trainer:
         used_up = (name for name, limit in self._limits.items() if done[name] >= limit)
         return self._asked or next(used_up, "")
 
+    @np.errstate(all="ignore")  # what comes of it is not finite, and that is said once
     def _step(self, batch: Any) -> str:
         """One update; returns what stood in its way, if anything."""
         chunks = [*self._window, batch]
@@ -298,6 +299,7 @@ class Trainer:
     def _begin_epoch(self) -> None:
         self._window, self._start = [], None
 
+    @np.errstate(all="ignore")
     def _warm_up(self, batch: Any) -> None:
         """A pass forward and backward that changes nothing, but compiles what is to be compiled."""
         if not self._chunks:
