@@ -7,6 +7,8 @@
 tensor([2., 4.])
 """
 
+from typing import TYPE_CHECKING, Any
+
 from numpy import bool_ as bool
 from numpy import float32, float64, int32, int64
 
@@ -97,11 +99,15 @@ from .jit.threads import get_num_threads, set_num_threads
 from .recurrent.fuse import fuse
 from .recurrent.scan import compiled, compiled_source, scan, why_not_compiled
 from .recurrent.unroll import unroll
-from .train import History, Trainer
+
+if TYPE_CHECKING:
+    from .checkpoint import CheckpointError, load, save
+    from .train import History, Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CheckpointError",
     "Generator",
     "GradcheckError",
     "History",
@@ -147,6 +153,7 @@ __all__ = [
     "int32",
     "int64",
     "is_grad_enabled",
+    "load",
     "log",
     "log1p",
     "log_softmax",
@@ -178,6 +185,7 @@ __all__ = [
     "relu",
     "reshape",
     "rsqrt",
+    "save",
     "scan",
     "set_num_threads",
     "sigmoid",
@@ -205,3 +213,18 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+_WHEN_USED = {
+    **dict.fromkeys(["CheckpointError", "load", "save"], "checkpoint"),
+    **dict.fromkeys(["History", "Trainer"], "train"),
+}
+
+if not TYPE_CHECKING:  # to a type checker it would say that every name is there
+
+    def __getattr__(name: str) -> Any:
+        """Imports when it is first used what a program without training or files does not need."""
+        if name not in _WHEN_USED:
+            raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+        from importlib import import_module
+
+        return getattr(import_module(f".{_WHEN_USED[name]}", __name__), name)

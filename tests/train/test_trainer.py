@@ -90,7 +90,7 @@ def test_callbacks_see_each_step_and_may_end_training():
     seen = []
 
     def callback(training):
-        seen.append((training.history.steps, training.epoch))
+        seen.append((training.history.steps, training.history.epochs))
         if len(seen) == 5:
             training.stop("solved")
 
