@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from numpy import bool_ as bool
 from numpy import float32, float64, int32, int64
 
-from . import nn, optim, utils
+from . import metrics, nn, optim, utils
 from .autograd.creation import (
     Generator,
     arange,
@@ -95,6 +95,8 @@ from .autograd.functions import (
 from .autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .autograd.recording import enable_grad, is_grad_enabled, no_grad
 from .autograd.tensor import Tensor, grad
+from .decoding import Hypothesis, beam_search, generate
+from .interop import from_torch, to_torch
 from .jit.threads import get_num_threads, set_num_threads
 from .recurrent.fuse import fuse
 from .recurrent.scan import compiled, compiled_source, scan, why_not_compiled
@@ -111,6 +113,7 @@ __all__ = [
     "Generator",
     "GradcheckError",
     "History",
+    "Hypothesis",
     "Tensor",
     "Trainer",
     "__version__",
@@ -123,6 +126,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "beam_search",
     "bool",
     "cat",
     "chunk",
@@ -142,9 +146,11 @@ __all__ = [
     "float32",
     "float64",
     "from_numpy",
+    "from_torch",
     "full",
     "fuse",
     "gather",
+    "generate",
     "get_num_threads",
     "grad",
     "gradcheck",
@@ -164,6 +170,7 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "metrics",
     "min",
     "minimum",
     "mul",
@@ -202,6 +209,7 @@ __all__ = [
     "sum",
     "tanh",
     "tensor",
+    "to_torch",
     "transpose",
     "unbind",
     "unroll",
