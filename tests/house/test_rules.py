@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tinygrad_rnn"
-ROOMS = ["autograd", "jit", "recurrent", "nn", "optim", "utils"]
-ROOMS += ["decoding", "metrics", "interop", "explain", "checkpoint", "train"]
+ROOMS = ["autograd", "jit", "recurrent", "nn", "optim", "utils", "decoding", "metrics", "interop"]
+ROOMS += ["explain", "checkpoint", "train"]
 FILES = sorted(PACKAGE.rglob("*.py"))
 IN_ROOMS = [path for path in FILES if path != PACKAGE / "__init__.py"]
 
