@@ -36,6 +36,12 @@ def carried(model, batch, state):
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), state
 
 
+def plain(model, batch):
+    ids, target = batch
+    logits = nn.functional.one_hot(ids.flatten(), 7).float().reshape(-1, 35) @ model.wide
+    return F.cross_entropy(logits, target)
+
+
 def last(model, batch):
     ids, target = batch
     return F.cross_entropy(model(ids.T)[0][-1], target)
@@ -52,9 +58,11 @@ def run(kind, seed, parts, resumed, path):
         own = tg.Generator(seed) if kind == "own" else None
         batches, options = DataLoader(samples, 6, shuffle=True, generator=own), {}
     model = Language()
+    if kind == "plain":
+        model.wide = nn.Parameter(tg.randn(35, 70))
     optimizer = optim.Adam(model.parameters(), lr=0.01)
     schedule = CosineAnnealingLR(optimizer, 20)
-    loss = carried if kind == "carried" else last
+    loss = {"carried": carried, "plain": plain}.get(kind, last)
     trainer = tg.Trainer(
         model, optimizer, loss, clip=0.5, schedule=schedule, show=False, **options
     )
@@ -67,28 +75,44 @@ def run(kind, seed, parts, resumed, path):
 '''
 
 
+@pytest.fixture
+def bit_for_bit(python, tmp_path):
+    """Asserts that 22 steps are 11 steps and, in another process, 11 more."""
+
+    def check(kind, start=""):
+        whole, half, rest = (tmp_path / name for name in ("whole", "half", "rest"))
+        python(f"""{PROGRAM}
+{start}
+run({kind!r}, 0, [22], "", {str(whole)!r})
+run({kind!r}, 0, [11], "", {str(half)!r})
+""")
+        python(f"""{PROGRAM}
+run({kind!r}, 1, [11], {str(half)!r}, {str(rest)!r})
+""")
+        assert rest.read_bytes() == whole.read_bytes()
+        assert half.read_bytes() != whole.read_bytes()
+
+    return check
+
+
 @pytest.mark.parametrize("kind", ["carried", "shuffled", "own"])
-def test_2n_steps_are_n_steps_and_n_more_in_a_new_process_bit_for_bit(python, tmp_path, kind):
+def test_2n_steps_are_n_steps_and_n_more_in_a_new_process(bit_for_bit, kind, monkeypatch):
     """Dropout, Adam, a schedule; a carried state and k2 = 2 k1, or a shuffling loader."""
-    whole, half, rest = (str(tmp_path / name) for name in ("whole", "half", "rest"))
-    scope = {}
-    exec(PROGRAM, scope)
-    with tg.compiled(False):
-        scope["run"](kind, 0, [22], "", whole)
-        scope["run"](kind, 0, [11], "", half)
-    python(f"{PROGRAM}\nwith tg.compiled(False): run({kind!r}, 1, [11], {half!r}, {rest!r})")
-    assert (tmp_path / "rest").read_bytes() == (tmp_path / "whole").read_bytes()
-    assert (tmp_path / "half").read_bytes() != (tmp_path / "whole").read_bytes()
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # in the processes
+    bit_for_bit(kind)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("needs_numba")
-def test_the_same_holds_for_the_compiled_loop(python, tmp_path):
-    whole, half, rest = (str(tmp_path / name) for name in ("whole", "half", "rest"))
-    python(f"{PROGRAM}\nrun('carried', 0, [22], '', {whole!r})")
-    python(f"{PROGRAM}\nrun('carried', 0, [11], '', {half!r})")
-    python(f"{PROGRAM}\nrun('carried', 1, [11], {half!r}, {rest!r})")
-    assert (tmp_path / "rest").read_bytes() == (tmp_path / "whole").read_bytes()
+def test_the_same_holds_for_the_compiled_loop(bit_for_bit):
+    bit_for_bit("carried")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("needs_numba")
+def test_the_same_holds_where_something_else_was_compiled_before(bit_for_bit):
+    """Its kernels serve the optimiser and the plain tape, whose last bits are then others."""
+    bit_for_bit("plain", "from tinygrad_rnn.jit import sums_of; sums_of(np.dtype(np.float32))")
 
 
 # ------------------------------------------------------------------------- in one process, by part

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checkpoint import fill
+from ..jit import in_use, sums_of, why_absent
 from . import chance
 from .best import Best
 from .feed import Feed
@@ -61,7 +62,11 @@ def position(trainer: Trainer) -> Tree:
     found = chance.generators(
         trainer.model, batches=feed and feed.batches, validation=trainer.validation
     )
-    return {"feed": feed and feed.state_dict(), "random": chance.states(found)}
+    return {
+        "feed": feed and feed.state_dict(),
+        "random": chance.states(found),
+        "compiled": in_use(),
+    }
 
 
 def go_on(trainer: Trainer, feed: Feed, validation: Any, position: Tree) -> None:
@@ -70,6 +75,8 @@ def go_on(trainer: Trainer, feed: Feed, validation: Any, position: Tree) -> None
     if position["feed"] is not None:
         feed.load_state_dict(position["feed"])
     chance.set_states(found, position["random"])
+    if position["compiled"] and not why_absent():
+        sums_of(np.dtype(np.float32))  # compiled kernels are in use again, for the same last bits
 
 
 def _kinds(trainer: Trainer) -> Tree:

@@ -215,7 +215,8 @@ class Trainer:
     def resume(self, path: str | Path) -> Trainer:
         """Takes over what `save` wrote: `fit` goes on as if there had been no interruption.
 
-        The trainer is made as before, and `fit` gets the same data.  Returns the trainer.
+        The trainer is made as before, and `fit` gets the same data.  Then every number is the same,
+        bit for bit, on the same machine.  Returns the trainer.
 
         Raises: CheckpointError where that is impossible; nothing has been changed then.
         """
