@@ -7,12 +7,12 @@
 tensor([2., 4.])
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from numpy import bool_ as bool
 from numpy import float32, float64, int32, int64
 
-from . import metrics, nn, optim, utils
 from .autograd.creation import (
     Generator,
     arange,
@@ -95,20 +95,47 @@ from .autograd.functions import (
 from .autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .autograd.recording import enable_grad, is_grad_enabled, no_grad
 from .autograd.tensor import Tensor, grad
-from .decoding import Hypothesis, beam_search, generate
-from .interop import from_torch, to_torch
 from .jit.threads import get_num_threads, set_num_threads
 from .recurrent.fuse import fuse
 from .recurrent.scan import compiled, compiled_source, scan, why_not_compiled
 from .recurrent.unroll import unroll
 
 if TYPE_CHECKING:
+    from . import explain, metrics, nn, optim, utils
     from .checkpoint import CheckpointError, load, save
+    from .decoding import Hypothesis, beam_search, generate
+    from .explain.anomaly import AnomalyError, detect_anomaly
+    from .interop import from_torch, to_torch
     from .train import History, Trainer
 
 __version__ = "0.1.0"
 
+LATER = {
+    "": "explain metrics nn optim utils",
+    "checkpoint": "CheckpointError load save",
+    "decoding": "Hypothesis beam_search generate",
+    "explain.anomaly": "AnomalyError detect_anomaly",
+    "interop": "from_torch to_torch",
+    "train": "History Trainer",
+}
+"""What is imported when it is first used: who wants the engine does not wait for all the rest."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in LATER.items():
+        if name in names.split():
+            found = import_module(f".{module or name}", __name__)
+            value = globals()[name] = getattr(found, name) if module else found
+            return value
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 __all__ = [
+    "AnomalyError",
     "CheckpointError",
     "Generator",
     "GradcheckError",
@@ -137,9 +164,11 @@ __all__ = [
     "concat",
     "cos",
     "cumsum",
+    "detect_anomaly",
     "div",
     "enable_grad",
     "exp",
+    "explain",
     "expm1",
     "flatten",
     "flip",
@@ -221,18 +250,3 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
-
-_WHEN_USED = {
-    **dict.fromkeys(["CheckpointError", "load", "save"], "checkpoint"),
-    **dict.fromkeys(["History", "Trainer"], "train"),
-}
-
-if not TYPE_CHECKING:  # to a type checker it would say that every name is there
-
-    def __getattr__(name: str) -> Any:
-        """Imports when it is first used what a program without training or files does not need."""
-        if name not in _WHEN_USED:
-            raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-        from importlib import import_module
-
-        return getattr(import_module(f".{_WHEN_USED[name]}", __name__), name)

@@ -347,9 +347,11 @@ def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[
         if None in edges and type(pullback) is tuple:  # what nobody wants need not be kept
             pullback = tuple([p if e else None for p, e in zip(pullback, edges, strict=True)])
         node = Node(primitive, options, edges, pullback, tuple(map(id, arrays)))
-    if type(value) is list:
-        return tuple([_result(v, node) for v in value])
-    return _result(value, node)
+    several = type(value) is list
+    made = tuple([_result(v, node) for v in value]) if several else _result(value, node)
+    for observer in mode.observers:
+        observer.recorded(node, primitive, inputs, made)
+    return made
 
 
 def _result(value: Any, node: Node | None) -> Tensor:
@@ -426,8 +428,9 @@ def _backward(
     starts = zip(map(_place, ends), seeds if create_graph else map(array_of, seeds), strict=True)
     found: dict[Key, Any] = {}
     with enable_grad():
-        for _ in walk(starts, found, wanted, keep, _ON_TENSORS if create_graph else None):
-            pass
+        for step in walk(starts, found, wanted, keep, _ON_TENSORS if create_graph else None):
+            for observer in mode.observers:
+                observer.walked(*step)
     return found
 
 

@@ -51,7 +51,7 @@ class Cell(Module):
                 f"{type(self).__name__}({self.extra_repr()}): expected a state that is {kind} of "
                 f"shape {expected}, got {shapes}"
             )
-        return self.forward(x, state, **seen)
+        return super().__call__(x, state, **seen)
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros (B, H), in the dtype of the parameters."""

@@ -219,7 +219,7 @@ class Stacked(Recurrent):
     def _samples(self) -> bool:
         """Whether only results are wanted, and all layers can take a step at once."""
         drops = self.training and self.dropout and self.num_layers > 1
-        return not (mode.recording or self.bidirectional or drops)
+        return not (mode.recording or mode.observers or self.bidirectional or drops)
 
     def _check_state(self, state: State, expected: tuple[int, ...]) -> None:
         count = self.cells[0].parts
