@@ -40,10 +40,15 @@ def trainer(model, loss=squared, lr=0.1, **options):
 # ----------------------------------------------------------------------------------------- a step
 
 
-def test_steps_are_those_of_a_loop_written_by_hand():
+@pytest.mark.parametrize(
+    "make",
+    [optim.SGD, lambda p, lr: optim.SGD(p, lr, momentum=0.9), optim.Adam, optim.Adagrad],
+)
+def test_steps_are_those_of_a_loop_written_by_hand(make):
     model, twin = Slope(), Slope()
-    history = trainer(model).fit(DATA, epochs=2)
-    optimizer, losses, norms = optim.SGD(twin.parameters(), lr=0.1), [], []
+    training = Trainer(model, make(model.parameters(), lr=0.1), squared, show=False)
+    history = training.fit(DATA, epochs=2)
+    optimizer, losses, norms = make(twin.parameters(), lr=0.1), [], []
     for batch in DATA * 2:
         loss = squared(twin, batch)
         optimizer.zero_grad()
@@ -54,6 +59,7 @@ def test_steps_are_those_of_a_loop_written_by_hand():
     assert model.w.item() == twin.w.item()
     assert history.losses == losses
     np.testing.assert_allclose(history.norms, norms, rtol=1e-6)
+    assert str(training.optimizer.state_dict()) == str(optimizer.state_dict())
     assert (history.steps, history.ended, history.exit_code) == (6, "epochs", 0)
     assert history.seconds > 0
 
@@ -99,7 +105,7 @@ def test_callbacks_see_each_step_and_may_end_training():
     assert history.ended == "solved"
 
 
-def test_a_first_pass_that_only_compiles_leaves_no_trace():
+def test_a_first_step_that_only_compiles_leaves_no_trace():
     """The second of two equal trainers draws from where the first one began."""
 
     class Noisy(Slope):

@@ -30,7 +30,7 @@ class Budget:
         return min(max(shares, default=0.0), 1.0)
 
 
-def check(feed: Feed, limits: dict[str, float | None], asked: dict[str, int | None]) -> None:
+def check(feed: Feed, limits: dict[str, float | None], asked: dict[str, float | None]) -> None:
     """Raises: ValueError for a call of `fit` that would make no sense, or never end.
 
     `asked` are validate_every and patience.

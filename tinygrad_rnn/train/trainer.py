@@ -102,7 +102,7 @@ class Trainer:
         self._saved = 0.0  # when
         self._interrupts = Interrupts()
         self._display = Display(self)
-        self._write: Callable[..., None] = lambda **entry: None
+        self._write: Callable[..., None] = _nowhere
 
     # ------------------------------------------------------------------------------------- to use
 
@@ -114,7 +114,7 @@ class Trainer:
         epochs: int | None = None,
         steps: int | None = None,
         seconds: float | None = None,
-        validate_every: int | None = None,
+        validate_every: float | None = None,
         patience: int | None = None,
     ) -> History:
         """Trains until one of the budgets is used up; returns the history of all training so far.
@@ -127,15 +127,15 @@ class Trainer:
         `validation` is held-out batches or a function ``validation(model) -> float``; smaller is
         better.  Both run in evaluation mode, without recording.  Over batches it is the mean of
         `loss`, where a batch counts as much as its last tensor has elements (these are the targets
-        as a rule), and with `carry` the state goes from batch to batch.  It comes after every
-        `validate_every` steps, by default after every epoch, and when training ends.  After
+        as a rule), and with `carry` the state goes from batch to batch.  It comes at the end, and
+        after every `validate_every` steps (`math.inf`: never), by default after every epoch.  After
         `patience` validations in a row that were not better than the best one, training ends.  With
         `patience` the best weights are put back at the end.
 
-        Before the clock starts, one forward and backward pass that changes nothing has compiled
-        what there is to compile.  A loss or a gradient that is not finite ends training before it
-        reaches the weights.  After Ctrl-C or SIGTERM the step is finished, then training ends;
-        ``history.exit_code`` is what to exit with.  A second Ctrl-C is a KeyboardInterrupt.
+        Before the clock starts, a step that is undone has compiled what there is to compile.  A
+        loss or a gradient that is not finite ends training before it reaches the weights.  After
+        Ctrl-C or SIGTERM the step is finished, then training ends; ``history.exit_code`` is what to
+        exit with.  A second Ctrl-C is a KeyboardInterrupt.
 
         Raises: ValueError without any budget, or for options that do not fit together.
         """
@@ -167,6 +167,7 @@ class Trainer:
             if self.checkpoint is not None and ended != "diverged":
                 self.save()
             history.signal = self._interrupts.number
+        self._write = _nowhere
         return history
 
     def validate(self) -> float:
@@ -238,7 +239,7 @@ class Trainer:
 
     # ----------------------------------------------------------------------------------- the loop
 
-    def _train(self, feed: Feed, validate_every: int | None) -> str:
+    def _train(self, feed: Feed, validate_every: float | None) -> str:
         """Step after step; returns why it ended."""
         history, cold = self.history, True
         while not (reason := self._reason_to_end()):
@@ -329,7 +330,7 @@ class Trainer:
         )
 
     def _check_validation(
-        self, validation: Any, validate_every: int | None, patience: int | None
+        self, validation: Any, validate_every: float | None, patience: int | None
     ) -> None:
         if validation is not None:
             can_be_iterated(validation, "validation")
@@ -339,3 +340,7 @@ class Trainer:
         needing += ["ReduceLROnPlateau"] if self._waits_for_validation() else []
         if needing:
             raise ValueError(f"fit: {needing[0]} needs validation=, batches or a function")
+
+
+def _nowhere(**entry: Any) -> None:
+    """Where entries of a log go without a log."""

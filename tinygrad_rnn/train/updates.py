@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 
+from ..autograd.recording import no_grad
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
 from ..nn.utils import clip_grad_norm_
@@ -44,15 +47,24 @@ class Updates:
 
     @np.errstate(all="ignore")
     def warm_up(self, batch: Any) -> None:
-        """A pass forward and backward that changes no weight, but compiles what is to be compiled.
+        """An update that is undone, so that what is to be compiled is compiled.
 
         Raises: ValueError when k2 is no multiple of the steps of this batch.
         """
         self.reach = self.reach or self._chunks_in_window(batch)
         loss, _ = self._forward([batch] * min(self.reach, 2), None)
         loss.backward()
+        self._clip()
+        optimizer, parameters = self.optimizer, self._parameters()
+        weights, state = [p.data.copy() for p in parameters], optimizer.state
+        optimizer.state = defaultdict(dict, {p: deepcopy(kept) for p, kept in state.items()})
+        optimizer.step()
+        optimizer.state = state
+        with no_grad():
+            for p, weight in zip(parameters, weights, strict=True):
+                p.copy_(weight)
         self.model.zero_grad()
-        self.optimizer.zero_grad()
+        optimizer.zero_grad()
 
     @np.errstate(all="ignore")  # what comes of it is not finite, and the trainer says so once
     def __call__(self, batch: Any) -> tuple[float, float]:
@@ -67,8 +79,7 @@ class Updates:
             return value, math.nan
         self.optimizer.zero_grad()
         loss.backward()
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = float(clip_grad_norm_(parameters, self.clip or math.inf))
+        norm = self._clip()
         if not math.isfinite(norm):
             return value, norm
         self.optimizer.step()
@@ -99,6 +110,13 @@ class Updates:
             loss, state = self.loss_of(chunk, state)
             after.append(state)
         return loss, after
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def _clip(self) -> float:
+        """Clips the gradients; gives the norm that they had."""
+        return float(clip_grad_norm_(self._parameters(), self.clip or math.inf))
 
     def _chunks_in_window(self, batch: Any) -> int:
         if self.k2 is None:
