@@ -1,19 +1,35 @@
 """Backpropagation through time under the microscope."""
 
 from .anomaly import AnomalyError, detect_anomaly
+from .contributions import contributions
+from .diagnosis import Diagnosis, Verdict
+from .doctor import diagnose
 from .heat import Heat
 from .recorder import Run, Unit, rank_units, record
+from .states import spectral_norm, states
+from .truncation import explicit_implicit, truncated, truncation_bias
+from .verify import verify_bptt
 from .watch import Place, place_of, watch
 
 __all__ = [
     "AnomalyError",
+    "Diagnosis",
     "Heat",
     "Place",
     "Run",
     "Unit",
+    "Verdict",
+    "contributions",
     "detect_anomaly",
+    "diagnose",
+    "explicit_implicit",
     "place_of",
     "rank_units",
     "record",
+    "spectral_norm",
+    "states",
+    "truncated",
+    "truncation_bias",
+    "verify_bptt",
     "watch",
 ]
