@@ -44,6 +44,7 @@ class Parser(argparse.ArgumentParser):
             prog=Path(file).name,
             description=doc,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            conflict_handler="resolve",  # a demo may have an option in its own way
         )
         self.needs = needs
         seconds, seed = at_least(0, float, above=True), at_least(0)
@@ -195,11 +196,7 @@ def finish(
         content = {"verdict": verdict, "missed": [*missed], "figures": figures, "options": options}
         Path(o.report).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     if o.plot and draw:
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 5), layout="constrained")
-        draw(figure)
-        figure.savefig(o.plot, format="png", dpi=120)
+        write_png(o.plot, draw)
     say(Text(verdict, "bold"))
     return 0
 
@@ -284,6 +281,15 @@ def chart(
 
 
 # ------------------------------------------------------------------------------------- as PNG
+
+
+def write_png(path: str, draw: Callable[[Any], None]) -> None:
+    """Writes what `draw` draws on a matplotlib Figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    draw(figure)
+    figure.savefig(path, format="png", dpi=120)
 
 
 def plot(
