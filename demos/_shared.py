@@ -116,7 +116,7 @@ class Budget:
     """The --seconds of a demo, which all its trainings share.
 
     The number of steps follows from --seconds, not from the clock, so a seed gives the same figures
-    again.  Only a machine that needs four times as long as it should is told to stop.
+    again.  Only a machine that needs ten times as long as it should is told to stop.
     """
 
     seconds: float
@@ -152,7 +152,7 @@ def trained(
     trainer = Trainer(
         model, optimizer, loss, clip=clip, callbacks=[stop_when_solved], title=title, **more
     )
-    steps, left = budget.steps(steps), max(0.0, 4 * budget.seconds - budget.spent)
+    steps, left = budget.steps(steps), max(0.0, 10 * budget.seconds - budget.spent)
     history = trainer.fit(batches, steps=steps, seconds=left)
     if history.exit_code:
         raise SystemExit(history.exit_code)
@@ -252,14 +252,14 @@ def chart(
     column = lambda v: np.rint((v - left) / ((right - left) or 1) * (width - 1)).astype(int)
     row = lambda v: np.rint((high - v) / ((high - low) or 1) * (height - 1)).astype(int)
 
-    cells: dict[tuple[int, int], tuple[str, str]] = {}
-    for level in levels.values():
-        cells |= {(int(row(scale(level))), c): ("┄", "dim") for c in range(width)}
+    cells: dict[tuple[int, int], list[tuple[str, str]]] = {}
     for i, (cx, cy) in enumerate(points.values()):
-        columns = column(cx)
+        columns, mark = column(cx), (MARKS[i % len(MARKS)], COLOURS[i % len(COLOURS)])
         for c in np.unique(columns):  # several points in one column: their mean
-            mark = MARKS[i % len(MARKS)], COLOURS[i % len(COLOURS)]
-            cells[int(row(cy[columns == c].mean())), int(c)] = mark
+            cells.setdefault((int(row(cy[columns == c].mean())), int(c)), []).append(mark)
+    for level in levels.values():
+        for c in range(width):
+            cells.setdefault((int(row(scale(level))), c), [("┄", "dim")])
 
     label = lambda v: f"{10**v if log else v:.3g}"
     names = {0: label(high), height - 1: label(low)}
@@ -267,7 +267,8 @@ def chart(
     for r in range(height):
         text.append(f"{names.get(r, ''):>9} │", "dim")
         for c in range(width):
-            text.append(*cells.get((r, c), (" ", "")))
+            marks = cells.get((r, c), [(" ", "")])
+            text.append(*marks[c % len(marks)])  # curves that meet take turns
         text.append("\n")
     ends = f"{left:g}", f"{right:g}"
     text.append(" " * 10 + "└" + "─" * width + "\n", "dim")
