@@ -56,7 +56,10 @@ def _along_row(node: Node, given: Sequence[Array | None]) -> list[Array]:
 def _transposed(node: Node, given: Sequence[Array | None]) -> list[Array | None]:
     with enable_grad():
         seeds = [Tensor(np.zeros(shape, dtype), True) for shape, dtype, _ in node.outputs]
-        pull = node.pullback_on(_constant, WORDS)
+        try:
+            pull = node.pullback_on(_constant, WORDS)
+        except NotImplementedError:  # it keeps an intermediate value: here, that is a constant
+            pull = node.pullback
         if isinstance(pull, tuple):
             asked = zip(pull, given, strict=True)
             leaving = [p(*seeds) if p and tangent is not None else None for p, tangent in asked]

@@ -6,17 +6,18 @@ import html
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console, ConsoleOptions
-from rich.text import Text
 
 from ..autograd.primitives import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions
+    from rich.text import Text
 
 DECADES = 8  # what is smaller by more has the colour of the smallest
 CELLS = 32  # in each direction of the terminal; longer runs are folded
@@ -25,7 +26,7 @@ RAMP = ".:-=+*#%@"
 COLOURS = [(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)]  # viridis
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeatMap:
     """Norms for every step t (down) and every step k (across), on a logarithmic scale.
 
@@ -39,7 +40,8 @@ class HeatMap:
     columns: Array | None = None
     scale: HeatMap | None = None
 
-    def range(self) -> tuple[float, float]:
+    @cached_property
+    def span(self) -> tuple[float, float]:
         """The smallest and the largest value that have colours of their own."""
         m = self.scale or self
         values = np.concatenate([v.ravel() for v in (m.values, m.rows, m.columns) if v is not None])
@@ -51,7 +53,7 @@ class HeatMap:
 
     def level(self, value: float) -> float:
         """Where between the smallest (0) and the largest (1) a value is."""
-        low, high = self.range()
+        low, high = self.span
         if high == low:
             return 1.0
         return min(max(math.log(value / low) / math.log(high / low), 0.0), 1.0)
@@ -83,9 +85,12 @@ class Pictured:
         return "\n\n".join(text(m, coloured=False).plain for m in self.heatmaps())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        from rich.text import Text
+
         coloured = console.color_system is not None and not console.no_color
         for i, heatmap in enumerate(self.heatmaps()):
-            yield Text("\n" * bool(i), end="")
+            if i:
+                yield Text()
             yield text(heatmap, coloured)
 
     def _repr_html_(self) -> str:
@@ -103,6 +108,8 @@ class Pictured:
 
 def text(heatmap: HeatMap, coloured: bool) -> Text:
     """A map in characters, two for each cell; in colour, or from "." (small) to "@" (large)."""
+    from rich.text import Text  # imported when it is used: programs that show nothing do not wait
+
     m, n = heatmap.folded(CELLS)
     T, margin = len(m.values), len(str(len(heatmap.values) - 1)) + 4
     out = Text(heatmap.title + "\n", no_wrap=True)
@@ -121,14 +128,12 @@ def text(heatmap: HeatMap, coloured: bool) -> Text:
         for value in m.columns:
             out.append(*_cell(m, value, coloured))
         out.append("\n")
-    low, high = m.range()
+    low, high = m.span
     out.append(" " * (margin + 4))
     out.append(*_cell(m, high, coloured))
     out.append(f" {high:.2g}   ")
     out.append(*_cell(m, low, coloured))
-    out.append(
-        f" {low:.2g}   logarithmic" + (f"; a cell is the largest of {n} x {n} steps" * (n > 1))
-    )
+    out.append(f" {low:.2g}   logarithmic{_folding(n)}")
     return out
 
 
@@ -144,6 +149,10 @@ def _cell(m: HeatMap, value: float, coloured: bool, blank: bool = False) -> tupl
     if coloured:
         return "  ", f"on {colour(level)}"
     return 2 * RAMP[min(int(level * len(RAMP)), len(RAMP) - 1)], ""
+
+
+def _folding(n: int) -> str:
+    return f"; a cell is the largest of {n} x {n} steps" if n > 1 else ""
 
 
 def colour(level: float) -> str:
@@ -173,13 +182,12 @@ def _html(heatmap: HeatMap) -> str:
     if m.columns is not None:
         below = "".join(cell(value, f"k={j * n}, all t") for j, value in enumerate(m.columns))
         rows.append(f'<tr style="height:6px"></tr><tr>{below}</tr>')
-    low, high = m.range()
+    low, high = m.span
     scale = "".join(f'<span style="background:{colour(i / 20)}">&nbsp;</span>' for i in range(21))
-    fold = f"; a cell is the largest of {n} x {n} steps" if n > 1 else ""
     return (
         f'<figure style="margin:0"><figcaption>{html.escape(heatmap.title)}</figcaption>'
         f'<table style="border-collapse:separate;border-spacing:1px">{"".join(rows)}</table>'
-        f"<small>t down, k across; {low:.2g} {scale} {high:.2g}{fold}</small></figure>"
+        f"<small>t down, k across; {low:.2g} {scale} {high:.2g}{_folding(n)}</small></figure>"
     )
 
 
@@ -197,17 +205,17 @@ def figure(heatmaps: list[HeatMap]) -> Figure:
     down = -(-len(heatmaps) // across)
     made = Figure(figsize=(5.2 * across, 4.6 * down), layout="constrained")
     for i, m in enumerate(heatmaps):
-        low, high = m.range()
+        low, high = m.span
         axes: Any = made.add_subplot(down, across, i + 1)
         visible = np.ma.masked_where(~(m.values > 0) | ~np.isfinite(m.values), m.values)
         image = axes.imshow(visible, norm=LogNorm(low, high if high > low else 10 * low))
         axes.set_title(m.title, fontsize=10)
         axes.set(xlabel="step k", ylabel="step t")
         made.colorbar(image, ax=axes, shrink=0.8)
-        if m.rows is not None and m.columns is not None:  # where the map itself is empty
-            sums = axes.inset_axes((0.62, 0.66, 0.36, 0.3))
-            sums.semilogy(m.rows, label="sum over k, of each t")
-            sums.semilogy(m.columns, label="sum over t, of each k")
+        if m.rows is not None and m.columns is not None and visible.any():
+            sums = axes.inset_axes((0.62, 0.66, 0.36, 0.3))  # the map itself is empty there
+            sums.semilogy(np.where(m.rows > 0, m.rows, np.nan), label="sum over k, of each t")
+            sums.semilogy(np.where(m.columns > 0, m.columns, np.nan), label="sum over t, of each k")
             sums.legend(fontsize=6, frameon=False)
             sums.tick_params(which="both", labelsize=6)
     return made

@@ -19,8 +19,9 @@ class Gate(NamedTuple):
     """A value that an activation gave, or a part of one."""
 
     value: Tensor
-    source: Any  # what was activated, or cut
+    source: Any  # what was activated
     op: str
+    whole: Any = None  # the gate that it was cut from
 
 
 class Seen:
@@ -51,9 +52,11 @@ class Seen:
         name = primitive.__name__
         if name in ACTIVATIONS:
             self.gates.append(Gate(outputs, inputs[0], name))
-        elif name in CUTS and any(gate.value is inputs[0] for gate in self.gates):
+        elif name in CUTS:
             parts = outputs if isinstance(outputs, tuple) else (outputs,)
-            self.gates += [Gate(part, inputs[0], name) for part in parts]
+            wholes = [gate for gate in self.gates if gate.value is inputs[0]]
+            for gate in wholes:
+                self.gates += [gate._replace(value=part, whole=gate.value) for part in parts]
 
     def take(self, inner: "Seen", result: Any, path: str) -> None:
         """What happened in a part of a cell happened in the cell."""
@@ -62,8 +65,13 @@ class Seen:
         if isinstance(result, Tensor):
             self.made[id(result)] = result, path
 
-    def named(self, state: Sequence[Tensor], path: str) -> tuple[dict[str, Tensor], ...]:
-        """The gates and the states of a cell that has returned, by name; see `record`."""
+    def named(
+        self, state: Sequence[Tensor], path: str
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, str]]:
+        """The gates and the states of a cell that has returned, by name; see `record`.
+
+        The third says which activation gave them.
+        """
         variables = self._variables()
         states: dict[str, Tensor] = {}
         for i, part in enumerate(state):
@@ -72,19 +80,21 @@ class Seen:
         here = {id(part) for part in state}
         gates = [gate for gate in self.gates if id(gate.value) not in here]
         # A gate that was cut is named by its parts, where these have names.
-        cut = {id(gate.source) for gate in gates if gate.op in CUTS and id(gate.value) in variables}
+        cut = {id(gate.whole) for gate in gates if id(gate.value) in variables}
         own = {variables[id(gate.value)] for gate in gates if id(gate.value) in variables}
         found: dict[str, Tensor] = {}
         for gate in gates:
             name = variables.get(id(gate.value))
             if name is None:
-                if gate.op in CUTS or id(gate.value) in cut:
+                if gate.whole is not None or id(gate.value) in cut:
                     continue
                 name = self._after(gate, variables, path)
                 if name in {*states, *own, *found}:
                     name = f"{gate.op}({name})"
             found[_free(name, found)] = gate.value
-        return found, states
+        ops = {id(gate.value): gate.op for gate in self.gates}
+        kept = {**found, **states}.items()
+        return found, states, {name: ops[id(v)] for name, v in kept if id(v) in ops}
 
     def _variables(self) -> dict[int, str]:
         """The variables of forward, by the ids of their tensors: the first where there are two."""

@@ -27,6 +27,8 @@ class Run(Mapping[str, np.ndarray]):
         self.path = path
         self.gates: list[str] = []
         self.states: list[str] = []
+        self.ops: dict[str, str] = {}  # the activation that gave a gate, or a state
+        self.tensors: list[dict[str, Tensor]] = []  # the states themselves, if `keeps_tensors`
         self._steps: list[dict[str, np.ndarray]] = []
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -93,6 +95,8 @@ class record(watch):  # noqa: N801 (like no_grad)
     (5, 1, 3)
     """
 
+    keeps_tensors = False
+
     def __init__(self, model: Module | None = None) -> None:
         super().__init__(model)
         self._runs: dict[str, list[Run]] = {}
@@ -146,7 +150,8 @@ class record(watch):  # noqa: N801 (like no_grad)
         super().recorded(node, primitive, inputs, outputs)
         if primitive.__name__ == "where" and self._in_loop():
             mask, new, old = inputs
-            self._ended(mask, new, old, outputs)
+            if np.size(mask) == len(mask):
+                self._ended(mask, new, old, outputs)
         for call, (seen, is_cell) in zip(reversed(self.open), reversed(self._seen), strict=True):
             if is_cell:
                 seen.look(call.module)
@@ -156,10 +161,16 @@ class record(watch):  # noqa: N801 (like no_grad)
 
     def closed(self, call: Call, result: Any) -> None:
         seen, is_cell = self._seen.pop()
-        if is_cell and isinstance(result, tuple) and len(result) == 2:
+        is_step = isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor)
+        if is_cell and is_step:
             self._keep(call.path, seen, *result)
         elif self._seen:
             self._seen[-1][0].take(seen, result, call.path)
+        else:
+            self.left_over(seen)
+
+    def left_over(self, seen: Seen) -> None:
+        """What activations gave outside of all cells."""
 
     # ------------------------------------------------------------------------ what it keeps
 
@@ -171,9 +182,12 @@ class record(watch):  # noqa: N801 (like no_grad)
             self._last[path] = around
         run = self._runs[path][-1]
         tensors = [part for part in flat(state) if isinstance(part, Tensor)]
-        gates, states = seen.named(tensors, path)
+        gates, states, ops = seen.named(tensors, path)
         run.gates += [name for name in gates if name not in run.gates]
         run.states += [name for name in states if name not in run.states]
+        run.ops |= ops
+        if self.keeps_tensors:
+            run.tensors.append(dict(states))
         kept = {**gates, **states, "output": output}
         run._steps.append({name: np.array(array_of(value)) for name, value in kept.items()})
         if self._in_loop():
@@ -186,6 +200,8 @@ class record(watch):  # noqa: N801 (like no_grad)
             if tensor is new and (name == "output") != isinstance(old, Tensor):
                 step = run._steps[-1]
                 step[name] = np.array(array_of(result))
+                for states in run.tensors[-1:]:
+                    states |= {name: result} if name in states else {}
                 for gate in run.gates:
                     if gate in step:
                         step[gate][~alive.reshape(-1)] = np.nan

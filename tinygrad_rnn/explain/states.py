@@ -6,13 +6,13 @@ from math import prod
 import numpy as np
 
 from ..autograd.primitives import Array
-from ..autograd.tape import Edge, Key, Node, tape, walk
-from ..autograd.tensor import Tensor, place
+from ..autograd.tape import Edge, Key, tape, walk
+from ..autograd.tensor import place
 from ..recurrent.program import flat
 from ..recurrent.unroll import State
 from .forward import push
 from .heatmap import HeatMap, Pictured
-from .uses import checked_ends
+from .uses import checked, listed, unstacked
 
 LARGEST = 256
 """Numbers in a state up to which its Jacobians are computed whole, one walk for each number."""
@@ -39,6 +39,7 @@ def states(states: Sequence[State], exact: bool | None = None) -> "States":
     Raises: TypeError, ValueError for what are no states; ValueError when none depends on another;
     RuntimeError when backward has freed the tape.
 
+    >>> from tinygrad_rnn.autograd.tensor import Tensor
     >>> h = Tensor(np.array([1.0, 1.0]), requires_grad=True)
     >>> run = []
     >>> for _ in range(3):
@@ -49,9 +50,7 @@ def states(states: Sequence[State], exact: bool | None = None) -> "States":
            [0.5 , 1.  , 0.  ],
            [0.25, 0.5 , 1.  ]])
     """
-    if not isinstance(states, Tensor | Sequence) or not len(states):
-        raise TypeError(f"states: expected a state for each step, got {type(states).__name__}")
-    run = [_parts(state, t) for t, state in enumerate(states)]
+    run = [_parts(state, t) for t, state in enumerate(listed("states", states))]
     B = _sequences(run)
     size = sum(prod(shape) for *_, shape, _ in run[0]) // B
     exact = size <= LARGEST if exact is None else exact
@@ -86,6 +85,7 @@ def spectral_norm(after: State, before: State) -> float:
 
     Source: Lanczos 1950.
 
+    >>> from tinygrad_rnn.autograd.tensor import Tensor
     >>> x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
     >>> round(spectral_norm(x * x, x), 5)
     4.0
@@ -184,32 +184,7 @@ def _sent_back(late: Parts, seeds: Sequence[Array], run: Sequence[Parts]) -> lis
 
 def _parts(state: State, t: int) -> Parts:
     """Where the tensors of a state are; a slice of stacked outputs is the output it was."""
-    parts = []
-    for tensor in checked_ends("states", flat(state)):
-        edge = place(tensor)
-        while (whole := _stack(edge)) is not None:
-            edge = whole
-        parts.append(edge)
-    return parts
-
-
-def _stack(edge: Edge) -> Edge | None:
-    """The tensor that was stacked, where an edge leads to a slice of a stack."""
-    node, i, *_ = edge
-    name = node.op.__name__ if isinstance(node, Node) else ""
-    if name not in ("unbind", "index") or node.edges[0] is None:
-        return None
-    stack = node.edges[0][0]
-    if not isinstance(stack, Node) or stack.op.__name__ != "stack" or stack.options["dim"] != 0:
-        return None
-    if name == "index":
-        (key, *rest) = node.options["key"]
-        if rest or not isinstance(key, int | np.integer):
-            return None
-        i = int(key)
-    elif node.options["dim"] != 0:
-        return None
-    return stack.edges[i]
+    return [unstacked(place(checked("states", t, tensor))) for tensor in flat(state)]
 
 
 def _sequences(run: Sequence[Parts]) -> int:
@@ -220,7 +195,7 @@ def _sequences(run: Sequence[Parts]) -> int:
         if not passed & {edge[:2] for early in run[:-1] for edge in early}:
             raise ValueError(
                 "states: the last state does not depend on any before. Pass the very tensors that "
-                "each step hands to the next, of one run that was not detached"
+                "each step hands to the next, of one run that was neither detached nor compiled"
             )
     sizes = {shape[0] if len(shape) > 1 else 1 for *_, shape, _ in first}
     B = sizes.pop()

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple, Self
 
 from ..autograd.recording import mode
 from ..autograd.tape import Node
+from ..autograd.tensor import Tensor
 from ..nn.module import Module
+from ..optim.optimizer import Optimizer
 
 
 class Place(NamedTuple):
@@ -113,6 +115,12 @@ class watch:  # noqa: N801 (like no_grad)
 
     def walked(self, node: Node, arriving: list[Any], leaving: Any) -> None:
         """A backward walk took one step."""
+
+    def clips(self, gradients: Sequence[Tensor]) -> None:
+        """Gradients are about to be clipped."""
+
+    def updates(self, optimizer: Optimizer) -> None:
+        """An optimiser is about to change parameters."""
 
 
 def _names(module: Module, path: str) -> dict[int, str]:

@@ -213,7 +213,7 @@ class Stacked(Recurrent):
             rows = map_state(lambda s: shaped(s, L, B, H), state)
             states = cut(rows, Tensor.unbind)
         outputs, each = self._run(xs, states, lengths)
-        stacked = map_state(lambda *s: shaped(stack(s), *expected), *each)
+        stacked = map_state(lambda *s: shaped(stack(s) if L > 1 else s[0], *expected), *each)
         return self._as_given(outputs, batched), stacked
 
     def _samples(self) -> bool:

@@ -1,0 +1,195 @@
+"""The tape of a loss as numbered lines, and what can be said about each of them."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..autograd import elementwise, kernels
+from ..autograd.elementwise import Row
+from ..autograd.primitives import Product, settled
+from ..autograd.tape import Key, Node, sum_to, tape, walk
+from ..autograd.tensor import Tensor
+from ..nn.module import Module
+
+
+class Use(NamedTuple):
+    """One input of one line: where the gradient that leaves there goes."""
+
+    line: int  # of the node that uses the value
+    input: int  # which of its inputs
+    parent: int  # the line that the value comes from; -1 - i for `leaves[i]`
+    output: int  # which output of that line
+
+
+class Lines:
+    """The tape behind a loss, one numbered line for each node, the oldest first.
+
+    Nothing here changes it: `walk` is the walk that `backward` makes, but frees nothing and adds
+    to no ``.grad``.  With a model its parameters are called by their names.
+
+    Raises: TypeError for what is no Tensor; ValueError for one that is not a single number, or that
+    nothing led to; RuntimeError when backward has freed the tape already.
+    """
+
+    def __init__(self, loss: Tensor, model: Module | None = None) -> None:
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"explain: expected the loss, a Tensor; got {type(loss).__name__}")
+        if loss.grad_fn is None or loss.numel() != 1:
+            why = f"has shape {loss.shape}" if loss.grad_fn else "was not computed from anything"
+            hint = "sum() or mean() it first" if loss.grad_fn else "nothing that led to it was"
+            raise ValueError(
+                f"explain: expected the loss, one number on the tape; this tensor {why}: {hint}"
+                + ("" if loss.grad_fn else " recorded with requires_grad=True")
+            )
+        self.loss = loss
+        self.nodes = tape([(loss.grad_fn, 0)])
+        self.number = {node: i for i, node in enumerate(self.nodes)}
+        self.leaves: list[Tensor] = []
+        self.uses: list[list[Use]] = []  # of each line
+        self.users: dict[tuple[int, int], list[Use]] = {}  # of each output of a line, and leaf
+        found: dict[int, int] = {}
+        for i, node in enumerate(self.nodes):
+            self.uses.append([])
+            for k, edge in enumerate(node.edges):
+                if edge is None:
+                    continue
+                parent, output = edge[:2]
+                if type(parent) is Node:
+                    line = self.number[parent]
+                else:
+                    line = -1 - found.setdefault(id(parent), len(found))
+                    if len(found) > len(self.leaves):
+                        self.leaves.append(parent)
+                use = Use(i, k, line, output)
+                self.uses[i].append(use)
+                self.users.setdefault((line, output), []).append(use)
+        named = model.named_parameters() if model is not None else ()
+        self._names = {id(parameter): name for name, parameter in named}
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def walk(
+        self, found: dict[Key, Any] | None = None
+    ) -> Iterator[tuple[int, list[Any], list[Any]]]:
+        """The walk back: (line, gradients that arrive, gradients that leave), all of them arrays.
+
+        A gradient that leaves has the shape of its input; None where nobody wants one.  At the end
+        `found` holds the sums that came to the leaves.
+        """
+        found = {} if found is None else found
+        start = self.loss._edge, np.ones(self.loss.shape, self.loss.dtype)
+        steps = walk([start], found, keep=True)  # type: ignore[list-item]
+        for i in reversed(range(len(self))):
+            if self.nodes[i].pullback is None:
+                raise RuntimeError(
+                    "Trying to backward through the graph a second time: backward() has freed it "
+                    "meanwhile. Say retain_graph=True, or look at it first"
+                )
+            node, arriving, leaving = next(steps)
+            pairs = zip(node.edges, leaving, strict=True)
+            yield i, arriving, [None if e is None or g is None else _there(g, e) for e, g in pairs]
+        next(steps, None)
+
+    # ------------------------------------------------------------------------ what a line is called
+
+    def row(self, i: int) -> Row | None:
+        """The row of the calculus table that a line is an application of."""
+        op = self.nodes[i].op
+        name = op.__name__
+        same = op in (elementwise.PRIMITIVES.get(name), kernels.rows.get(name))
+        return elementwise.ROWS[name] if same else None
+
+    def input_names(self, i: int) -> list[str]:
+        """What an op calls its inputs: "x", "weight", "parts[2]"."""
+        row, node = self.row(i), self.nodes[i]
+        if row is not None:
+            return list(row.inputs)
+        code = node.op.__code__
+        count = len(node.edges)
+        if code.co_argcount >= count:
+            return list(code.co_varnames[:count])
+        several = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+        return [f"{several}[{k}]" for k in range(count)]
+
+    def leaf_name(self, i: int) -> str:
+        """What a leaf is called: by the model, or by the op that uses it first."""
+        leaf = self.leaves[i]
+        if id(leaf) in self._names:
+            return self._names[id(leaf)]
+        use = self.users[-1 - i, 0][0]
+        name = self.input_names(use.line)[use.input]
+        return name if name in ("weight", "bias") else "leaf"
+
+    def rule(self, i: int) -> list[str]:
+        """The value of a line, then the derivative for each of its inputs, as the table has them.
+
+        Of an op that is not in the table, its name and what its docstring says.
+        """
+        row, node = self.row(i), self.nodes[i]
+        if row is not None:
+            return [
+                f"y = {row.forward}",
+                *(f"dL/d{x} = {d}" for x, d in zip(row.inputs, row.backward, strict=True)),
+            ]
+        said = (node.op.__doc__ or "Several ops as one compiled kernel.").strip().split("\n")[0]
+        return [f"{node.op.__name__}: {said}"]
+
+    # ------------------------------------------------------------------------ what is remembered
+
+    def kept(self, i: int) -> dict[str, np.ndarray]:
+        """The arrays that the derivatives of a line mention, by the names that they have there."""
+        node = self.nodes[i]
+        if hasattr(node.pullback, "kept"):
+            return {f"array {k}": array for k, array in enumerate(node.kept())}
+        kept: dict[str, np.ndarray] = {}
+        pulls = node.pullback if isinstance(node.pullback, tuple) else (node.pullback,)
+        for pull in filter(None, pulls):
+            code = pull.__code__
+            values = [cell.cell_contents for cell in pull.__closure__ or ()]
+            names = [*code.co_freevars, *code.co_varnames[1:]]
+            for name, value in zip(names, [*values, *(pull.__defaults__ or ())], strict=False):
+                if isinstance(value, np.ndarray):
+                    kept[name] = value
+        return kept
+
+    def values(self) -> dict[tuple[int, int], np.ndarray]:
+        """The values that are still known: those that some derivative mentions, and the loss.
+
+        An array that is kept has lived since the op ran, so that its id tells for sure which input
+        or output of the op it is.
+        """
+        known: dict[tuple[int, int], np.ndarray] = {}
+        for i, node in enumerate(self.nodes):
+            arrays = {id(array): array for array in node.kept()}
+            for k, (_, _, key) in enumerate(node.outputs):
+                if key in arrays:
+                    known[i, k] = arrays[key]
+            for use in self.uses[i]:
+                key = node.inputs[use.input]
+                if key in arrays:
+                    known[use.parent, use.output] = arrays[key]
+        known[len(self) - 1, self.loss._edge[1]] = self.loss._array  # type: ignore[index]
+        known |= {(-1 - i, 0): leaf._array for i, leaf in enumerate(self.leaves)}
+        return known
+
+
+def _there(g: Any, edge: Any) -> np.ndarray:
+    """A gradient that leaves, as it comes to the parent: broadcasting undone, products multiplied.
+
+    The walk adds to the products that it has given away, so they are not to be touched.
+    """
+    shape, dtype = edge[2], edge[3]
+    if type(g) is Product and g.total is None:
+        g = np.concatenate(g.lefts).T @ np.concatenate(g.rights)
+    g = np.asarray(settled(g))
+    return (g if g.shape == shape else sum_to(g, shape)).astype(dtype, copy=False)
+
+
+def norm(g: np.ndarray) -> float:
+    """The square root of the sum of squares, of numbers of any size."""
+    largest = float(np.abs(g).max(initial=0.0))
+    if not 0.0 < largest < np.inf:
+        return largest
+    return largest * float(np.linalg.norm(g.astype(np.float64).ravel() / largest))
