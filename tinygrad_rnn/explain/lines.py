@@ -120,7 +120,7 @@ class Lines:
             return self._names[id(leaf)]
         use = self.users[-1 - i, 0][0]
         name = self.input_names(use.line)[use.input]
-        return name if name in ("weight", "bias") else "leaf"
+        return name if name in ("weight", "bias") else f"leaf {leaf.shape}"
 
     def rule(self, i: int) -> list[str]:
         """The value of a line, then the derivative for each of its inputs, as the table has them.

@@ -168,7 +168,7 @@ def replay(loss: Tensor, model: Module | None = None) -> Replay:
     step 1 of 2: line 1, mul
       y = x * z
       arrives  dL/dy           ()  norm 1         1.  (the loss itself)
-      leaves   dL/dx = g * z   ()  norm 0.18      0.18  to leaf, 1st of 2 that are added there
+      leaves   dL/dx = g * z   ()  norm 0.18      0.18  to leaf (), 1st of 2 that are added there
                dL/dz = g * x   ()  norm 0.2       0.2  to 0 mul
       keeps    z ()  0.18
                x ()  0.2

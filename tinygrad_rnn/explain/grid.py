@@ -1,0 +1,111 @@
+"""`grid`: a tape folded to layers over time, with the gradient that flows through each step."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from ..autograd.tensor import Tensor
+from ..nn.module import Module
+from .flow import Flow, flow
+from .fold import Fold, fold
+from .layout import Picture, layout
+from .lines import Lines, norm
+from .look import Scale, figure, scale_of
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+class Grid:
+    """The tape behind a loss as a picture: see `grid`."""
+
+    def __init__(self, loss: Tensor, model: Module | None = None) -> None:
+        self.lines = Lines(loss, model)
+        self.fold: Fold = fold(self.lines)
+        self.flow: Flow = flow(self.lines)
+
+    @cached_property
+    def picture(self) -> Picture:
+        """Where everything stands."""
+        return layout(self.fold)
+
+    @property
+    def scale(self) -> Scale:
+        """On which all gradients of the tape can be told apart."""
+        return scale_of(self.norms())
+
+    def norms(self) -> Iterator[float]:
+        """Of all that arrives at a line and of all that leaves it."""
+        for i in range(len(self.lines)):
+            yield self.flow.at(i)
+            yield from self.flow.leaving[i].values()
+
+    @cached_property
+    def heat(self) -> list[list[float]]:
+        """For every step of each layer the norm of the gradient of what it hands on.
+
+        That is what other steps, layers and the loss read of it: of an LSTM h and c.
+        """
+        fold, rows = self.fold, []
+        for number, layer in enumerate(fold.layers):
+            rows.append([norm(np.array(self._handed(number, t))) for t in range(len(layer.steps))])
+        return rows
+
+    def _handed(self, number: int, t: int) -> list[float]:
+        place, users = self.fold.place, self.lines.users
+        found = []
+        for i in self.fold.layers[number].steps[t].values():
+            for k, g in enumerate(self.flow.arriving[i]):
+                readers = [place.get(use.line, (-1, 0, 0))[:2] for use in users.get((i, k), [])]
+                if any(reader != (number, t) for reader in readers) or not readers:
+                    found.append(g)
+        return found
+
+    @property
+    def title(self) -> str:
+        """What there is, in one line."""
+        layers = {(layer.level, layer.shelf) for layer in self.fold.layers}
+        parts = [_count(len(self.lines), "line")]
+        if self.fold.columns:
+            parts += [_count(self.fold.columns, "step"), _count(len(layers), "layer")]
+        return " · ".join([*parts, f"loss {figure(self.lines.loss.item())}"])
+
+    # ------------------------------------------------------------------------ in the terminal
+
+    def __str__(self) -> str:
+        console = Console(width=100, color_system=None)
+        with console.capture() as capture:
+            console.print(self)
+        return capture.get().rstrip()
+
+    def __rich__(self) -> Group:
+        return self.screen(76)
+
+    def screen(self, width: int, now: int | None = None) -> Group:
+        """The grid in so many characters; with `now`, as far as backward has come at that line."""
+        fold = self.fold
+        ...
+
+    # ------------------------------------------------------------------------ in a notebook
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+    def svg(self, steps: Sequence[int] | None = None) -> str:
+        """The picture as SVG: see `explain.svg`."""
+        from .svg import drawn
+
+        return drawn(self, steps)
+
+
+def grid(loss: Tensor, model: Module | None = None) -> Grid:
+    """The tape behind a loss folded to layers over time: ``print(explain.grid(loss))``."""
+    return Grid(loss, model)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" + "s" * (n != 1)
