@@ -154,7 +154,7 @@ class _Folder:
                     level = max(level, self.level[use.parent] + 1)
         return level
 
-    # ------------------------------------------------------------------------ where values come from
+    # ------------------------------------------------------------------------ sources of values
 
     def _from(self, line: int, output: int) -> Source:
         """The steps a value comes from; what was stacked and is cut again comes from its own."""

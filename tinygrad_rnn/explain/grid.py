@@ -2,12 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console, Group
-from rich.table import Table
-from rich.text import Text
 
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
@@ -17,16 +14,20 @@ from .layout import Picture, layout
 from .lines import Lines, norm
 from .look import Scale, figure, scale_of
 
-BLOCKS = " ▁▂▃▄▅▆▇█"
+if TYPE_CHECKING:
+    from rich.console import Group
 
 
 class Grid:
     """The tape behind a loss as a picture: see `grid`."""
 
-    def __init__(self, loss: Tensor, model: Module | None = None) -> None:
-        self.lines = Lines(loss, model)
-        self.fold: Fold = fold(self.lines)
-        self.flow: Flow = flow(self.lines)
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.fold: Fold = fold(lines)
+        self.flow: Flow = flow(lines)
+
+    def __repr__(self) -> str:
+        return f"<grid: {self.title}>"
 
     @cached_property
     def picture(self) -> Picture:
@@ -41,7 +42,7 @@ class Grid:
     def norms(self) -> Iterator[float]:
         """Of all that arrives at a line and of all that leaves it."""
         for i in range(len(self.lines)):
-            yield self.flow.at(i)
+            yield self.flow.at[i]
             yield from self.flow.leaving[i].values()
 
     @cached_property
@@ -69,42 +70,43 @@ class Grid:
     def title(self) -> str:
         """What there is, in one line."""
         layers = {(layer.level, layer.shelf) for layer in self.fold.layers}
-        parts = [_count(len(self.lines), "line")]
-        if self.fold.columns:
-            parts += [_count(self.fold.columns, "step"), _count(len(layers), "layer")]
-        return " · ".join([*parts, f"loss {figure(self.lines.loss.item())}"])
+        time = f"{_count(len(layers), 'layer')} over {_count(self.fold.columns, 'step')}"
+        tape, loss = _count(len(self.lines), "line"), f"loss {figure(self.lines.loss.item())}"
+        return " · ".join([time, tape, loss] if layers else [tape, loss])
 
-    # ------------------------------------------------------------------------ in the terminal
+    # ------------------------------------------------------------------------ how it is shown
 
     def __str__(self) -> str:
-        console = Console(width=100, color_system=None)
+        from rich.console import Console  # when it is used: plain programs do not wait for it
+
+        console = Console(color_system=None)
         with console.capture() as capture:
             console.print(self)
-        return capture.get().rstrip()
+        return "\n".join(line.rstrip() for line in capture.get().split("\n")).rstrip()
 
-    def __rich__(self) -> Group:
-        return self.screen(76)
+    def __rich__(self) -> "Group":
+        from .terminal import titled
 
-    def screen(self, width: int, now: int | None = None) -> Group:
-        """The grid in so many characters; with `now`, as far as backward has come at that line."""
-        fold = self.fold
-        ...
-
-    # ------------------------------------------------------------------------ in a notebook
+        return titled(self)
 
     def _repr_svg_(self) -> str:
         return self.svg()
 
     def svg(self, steps: Sequence[int] | None = None) -> str:
-        """The picture as SVG: see `explain.svg`."""
+        """The picture as SVG; `steps` as in `explain.svg`."""
         from .svg import drawn
 
         return drawn(self, steps)
 
 
 def grid(loss: Tensor, model: Module | None = None) -> Grid:
-    """The tape behind a loss folded to layers over time: ``print(explain.grid(loss))``."""
-    return Grid(loss, model)
+    """The tape behind a loss folded to layers over time: ``print(explain.grid(loss))``.
+
+    A block for each step of each layer: the larger the gradient of what the step hands on, the
+    taller.  Notebooks show it as a picture.  With a model its parameters are called by their names.
+    No ``.grad`` is touched, and the tape is as it was.
+    """
+    return Grid(Lines(loss, model))
 
 
 def _count(n: int, what: str) -> str:

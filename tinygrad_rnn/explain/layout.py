@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 
 from .fold import Fold, Layer
 
-RANK, LANE = 40.0, 34.0  # from node to node, along the flow and across it
-PAD, GUTTER = 26.0, 18.0  # around the nodes of a step; between steps
-BUS, BAND, GAP = 20.0, 44.0, 22.0  # the lines of weights; the height of a band; between rows
+RANK, LANE = 38.0, 34.0  # from node to node, along the flow and across it
+PAD, GUTTER = 25.0, 16.0  # around the nodes of a step; between steps
+BUS, BAND, GAP = 21.0, 50.0, 22.0  # the lines of weights; the height of a band; between rows
 ASIDE = 8.0  # so far a layer from right to left is moved: its ways up and down are beside others
-FEW = 3  # leaves that are used only once: more of them are not drawn
+FEW = 8  # leaves that are used only once: more of them are not drawn
 BETWEEN = 26.0  # from one node of a band to the next
 ROOM = 960.0  # for all of time, where every layer is compiled
 
 Point = tuple[float, float]
 Stop = tuple[float, float, int]
-"""A place on a path: x and y in the step where the path begins (0), or in that where it ends (1)."""
+"""A place on a path: x and y in the step where it begins (0), or in that where it ends (1)."""
 
 
 @dataclass
@@ -105,7 +105,7 @@ def layout(fold: Fold) -> Picture:
 
 def _cell(fold: Fold, layer: Layer) -> Cell:
     if layer.compiled:
-        return Cell(2 * PAD, LANE + PAD, {0: (PAD, PAD)}, {})
+        return Cell(2 * PAD, 2 * PAD, {0: (PAD, PAD)}, {})
     arrows: set[tuple[int, int, int]] = set()
     number = fold.place[next(i for step in layer.steps for i in step.values())][0]
     for t, step in enumerate(layer.steps):
@@ -222,7 +222,9 @@ class _Lanes:
 
     def _swept(self, order: Callable[[int], Any]) -> dict[int, float]:
         count = max(self.rank.values()) + 1
-        ranks = [sorted((n for n, r in self.rank.items() if r == k), key=order) for k in range(count)]
+        ranks = [
+            sorted((n for n, r in self.rank.items() if r == k), key=order) for k in range(count)
+        ]
         lane = {n: float(k) for rank in ranks for k, n in enumerate(rank)}
         for sweep in range(self.SWEEPS + self.SETTLE):
             for rank in ranks if sweep % 2 else reversed(ranks):
@@ -272,7 +274,9 @@ def _band(fold: Fold, members: Sequence[int], y: float) -> Band:
     x is counted from the middle of the band.
     """
     inside = set(members)
-    arrows = [(use.parent, i) for i in members for use in fold.lines.uses[i] if use.parent in inside]
+    arrows = [
+        (use.parent, i) for i in members for use in fold.lines.uses[i] if use.parent in inside
+    ]
     rank = _ranks(members, arrows)
     widths = [0.0] * (max(rank.values()) + 1)
     count = [0] * len(widths)
@@ -318,14 +322,14 @@ def upright(start: Point, end: Point) -> str:
     (x, y), (a, b) = start, end
     m = (y + b) / 2
     straight = x == a
-    return f"M{_at(x, y)}" + (f"V{b:.4g}" if straight else f"C{_at(x, m)} {_at(a, m)} {_at(a, b)}")
+    return f"M{_at(x, y)}" + (f"V{b:.6g}" if straight else f"C{_at(x, m)} {_at(a, m)} {_at(a, b)}")
 
 
 def arch(start: Point, end: Point) -> str:
     """A path that passes above what lies between."""
     (x, y), (a, b) = start, end
-    return f"M{_at(x, y)}C{_at(x, y - 30)} {_at(a, b - 30)} {_at(a, b)}"
+    return f"M{_at(x, y)}C{_at(x, y - 26)} {_at(a, b - 26)} {_at(a, b)}"
 
 
 def _at(x: float, y: float) -> str:
-    return f"{x:.4g} {y:.4g}"
+    return f"{x:.6g} {y:.6g}"

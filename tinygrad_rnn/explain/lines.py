@@ -1,5 +1,6 @@
 """The tape of a loss as numbered lines, and what can be said about each of them."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -129,7 +130,10 @@ class Lines:
         """
         row, node = self.row(i), self.nodes[i]
         if row is not None:
-            return [f"y = {row.forward}", *(f"dL/d{x} = {d}" for x, d in zip(row.inputs, row.backward, strict=True))]
+            return [
+                f"y = {row.forward}",
+                *(f"dL/d{x} = {d}" for x, d in zip(row.inputs, row.backward, strict=True)),
+            ]
         said = (node.op.__doc__ or "Several ops as one compiled kernel.").strip().split("\n")[0]
         return [f"{node.op.__name__}: {said}"]
 
@@ -146,9 +150,8 @@ class Lines:
             code = pull.__code__
             values = [cell.cell_contents for cell in pull.__closure__ or ()]
             names = [*code.co_freevars, *code.co_varnames[1:]]
-            for name, value in zip(names, [*values, *(pull.__defaults__ or ())], strict=False):
-                if isinstance(value, np.ndarray):
-                    kept[name] = value
+            named = zip(names, [*values, *(pull.__defaults__ or ())], strict=False)
+            kept |= {name: value for name, value in named if isinstance(value, np.ndarray)}
         return kept
 
     def values(self) -> dict[tuple[int, int], np.ndarray]:
@@ -186,7 +189,12 @@ def _there(g: Any, edge: Any) -> np.ndarray:
 
 def norm(g: np.ndarray) -> float:
     """The square root of the sum of squares, of numbers of any size."""
-    largest = float(np.abs(g).max(initial=0.0))
-    if not 0.0 < largest < np.inf:
+    wide = g.astype(np.float64).ravel()
+    squares = float(wide @ wide)
+    if 1e-290 < squares < 1e290:
+        return math.sqrt(squares)
+    largest = float(np.abs(wide).max(initial=0.0))
+    if not 0.0 < largest < math.inf:
         return largest
-    return largest * float(np.linalg.norm(g.astype(np.float64).ravel() / largest))
+    wide /= largest
+    return largest * math.sqrt(float(wide @ wide))

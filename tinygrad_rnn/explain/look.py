@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 FAMILIES = {
     "product": "linear matmul conv1d conv2d",
-    "curve": "tanh sigmoid relu leaky_relu elu softplus silu exp expm1 log log1p sqrt rsqrt sin cos "
-    "abs softmax log_softmax logsumexp",
+    "curve": "tanh sigmoid relu leaky_relu elu softplus silu exp expm1 log log1p sqrt rsqrt sin "
+    "cos abs softmax log_softmax logsumexp",
     "arithmetic": "add sub mul div neg pow power square reciprocal maximum minimum clamp where",
     "total": "sum prod cumsum amax amin",
     "shape": "concat split stack unbind reshape permute expand flip pad index put clone cast",
@@ -26,10 +26,10 @@ _FAMILY = {op: family for family, ops in FAMILIES.items() for op in ops.split()}
 
 SIGNS = {
     "add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−", "square": "x²", "power": "xⁿ",
-    "pow": "xᶻ", "sqrt": "√", "exp": "eˣ", "sigmoid": "σ", "linear": "Wx", "matmul": "@",
-    "sum": "Σ", "concat": "cat", "split": "cut", "index": "[i]", "softplus": "soft⁺", "log_softmax": "lsm",
-    "softmax": "smax", "reciprocal": "1/x", "maximum": "max", "minimum": "min", "reshape": "view",
-    "leaky_relu": "lrelu", "unbind": "cut", "permute": "perm", "expand": "exp.",
+    "pow": "xᶻ", "sqrt": "√", "exp": "eˣ", "reciprocal": "1/x", "sigmoid": "σ", "linear": "Wx",
+    "matmul": "@", "sum": "Σ", "concat": "cat", "split": "cut", "unbind": "cut", "index": "[i]",
+    "reshape": "view", "permute": "perm", "maximum": "max", "minimum": "min", "softmax": "smax",
+    "log_softmax": "lsm", "leaky_relu": "lrelu", "softplus": "soft⁺",
 }  # fmt: skip
 """Short signs for the nodes of a step; all other ops show the beginning of their name."""
 
@@ -68,11 +68,18 @@ their lightness is set for contrast with the paper.  Signs say the same as colou
 """
 
 RAMP = (
-    ("#dbe0e6", "#bdd0e2", "#97bfdd", "#6ca9d4", "#458fc6", "#2a72b3", "#27539b", "#2e357f", "#2c1a5c"),
-    ("#30363f", "#2c4660", "#2a5b80", "#2a7599", "#3592a6", "#55b0a6", "#8bcb99", "#c9e18a", "#fdf4a6"),
-)  # fmt: skip
-"""Gradients from small to large, for light and for dark paper: always away from the paper."""
-SHADES = len(RAMP[0])
+    ("#dbe0e6", "#30363f"),
+    ("#bdd0e2", "#2c4660"),
+    ("#97bfdd", "#2a5b80"),
+    ("#6ca9d4", "#2a7599"),
+    ("#458fc6", "#3592a6"),
+    ("#2a72b3", "#55b0a6"),
+    ("#27539b", "#8bcb99"),
+    ("#2e357f", "#c9e18a"),
+    ("#2c1a5c", "#fdf4a6"),
+)
+"""Gradients from small to large, for light and for dark paper: further and further from it."""
+SHADES = len(RAMP)
 
 
 class Scale(NamedTuple):

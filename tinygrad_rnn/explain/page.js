@@ -2,8 +2,8 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
-const MARGIN = 168; // left of time, for names and weights
-const SMALLEST = 0.72; // the scale below which not all steps are shown at once
+const MARGIN = 184; // left of time, for names and weights
+const SMALLEST = 0.7; // the scale below which not all steps are shown at once
 const { scenes, names, words, shades } = JSON.parse(document.getElementById("data").textContent);
 
 const number = (x) => (x === "nan" ? NaN : x === "inf" ? Infinity : x === "-inf" ? -Infinity : x);
@@ -46,14 +46,15 @@ class Figure {
     this.panned = html("label", { class: "pan" }, html("span", {}, "time steps"), this.pan, html("span"));
     this.lens = element("svg", { class: "lens", role: "group", "aria-label": `The tape: ${scene.title}` });
     this.inspector = html("section", { class: "inspector", "aria-live": "polite", "aria-label": "Numbers" });
-    this.host = html("section", { class: "figure" }, ...(name ? [title] : []), this.strip, this.panned, this.lens, this.inspector);
+    this.host = html("section", { class: "figure" }, ...(name ? [title] : []), this.strip, this.panned, this.lens);
     host.append(this.host);
+    document.getElementById("numbers").append(this.inspector);
 
-    this.pan.addEventListener("input", () => this.look(+this.pan.value * scene.pitch));
+    this.pan.addEventListener("input", () => show(+this.pan.value));
     const jump = (event) => {
       const box = this.strip.getBoundingClientRect();
-      const at = ((event.clientX - box.left) / box.width * this.room - MARGIN) / (this.room - MARGIN);
-      this.look(at * scene.columns * scene.pitch - this.width / 2);
+      const at = (event.clientX - box.left - this.margin) / (this.pixels - this.margin);
+      show(Math.round(at * scene.columns - this.steps / 2));
     };
     this.strip.addEventListener("pointerdown", (event) => { this.strip.setPointerCapture(event.pointerId); jump(event); });
     this.strip.addEventListener("pointermove", (event) => event.buttons && jump(event));
@@ -105,16 +106,16 @@ class Figure {
     if (!pixels || pixels === this.pixels) return;
     this.pixels = pixels;
     const bands = Math.max(0, ...this.scene.bands.map((band) => band.w));
-    const all = pixels / (MARGIN + Math.max(columns * pitch, bands));
+    const all = pixels / (MARGIN + Math.max(columns * pitch, bands) + 1);
     const scale = clamp(all, SMALLEST, 1.1);
     this.room = pixels / scale;
-    this.width = this.room - MARGIN;
+    this.width = Math.min(this.room - MARGIN, Math.max(columns * pitch, bands)); // of time that is seen
+    this.margin = MARGIN * scale; // in pixels
     this.steps = Math.max(1, Math.floor(this.width / pitch));
     this.lens.setAttribute("viewBox", `0 0 ${this.room} ${height + 34}`);
     this.panned.style.display = columns * pitch > this.width + 1 ? "" : "none";
     this.pan.max = Math.max(0, columns - this.steps);
     this.offset = clamp(this.offset, 0, this.last());
-    if (this.fresh !== false) { this.offset = 0; this.fresh = false; }
     this.draw();
   }
 
@@ -152,7 +153,7 @@ class Figure {
     const marks = element("g");
     for (const row of rows) this.names(names, row.title, row);
     for (const band of bands) {
-      below.append(this.rect("band", MARGIN, band.y, this.width - 1, band.h));
+      below.append(this.rect("band", MARGIN + 0.5, band.y, this.width - 1, band.h));
       this.names(names, "", band);
       for (const [y] of band.buses) below.append(element("path", { class: "bus", d: `M${MARGIN} ${y}h${this.width}` }));
     }
@@ -180,7 +181,7 @@ class Figure {
       const low = Math.max(Math.min(row.columns[0], row.columns.at(-1)) * pitch, this.offset);
       const high = Math.min(Math.max(row.columns[0], row.columns.at(-1)) * pitch + cell, this.offset + this.width);
       if (low > high) return;
-      const note = element("text", { class: "note middle", x: 0, y: row.y + 52 }, row.note);
+      const note = element("text", { class: "note", x: 46, y: row.y + row.h / 2 + 4 }, row.note);
       time.append(this.moved((low + high) / 2, [...this.edges(-2 - k), ...this.circles(-2 - k), note]));
     });
     time.append(marks);
@@ -190,7 +191,7 @@ class Figure {
     this.lens.replaceChildren(below, names, time, above);
     this.pan.value = Math.round(this.offset / pitch);
     const to = Math.min(columns, Math.floor((this.offset + this.width + 1) / pitch + 0.2));
-    this.panned.lastChild.textContent = `${Math.round(this.offset / pitch)} to ${to - 1} of ${columns}`;
+    this.panned.lastChild.textContent = `t = ${Math.round(this.offset / pitch)} to ${to - 1}, of ${columns}`;
     this.bands();
     this.light();
     if (active) this.lens.querySelector(`[data-key="${active}"]`)?.focus();
@@ -231,13 +232,13 @@ class Figure {
 
   names(host, title, part) {
     if (title) {
-      const text = title.length > 22 ? "…" + title.slice(-21) : title;
+      const text = title.length > 20 ? "…" + title.slice(-19) : title;
       host.append(element("text", { class: "name", x: 0, y: part.y + 20 }, text));
     }
     for (const [y, leaves] of part.buses) {
       let x = 0;
       for (const [k, label] of leaves) {
-        const leaf = this.scene.leaves[k], width = 5.9 * label.length + 14;
+        const leaf = this.scene.leaves[k], width = 6.4 * label.length + 14;
         host.append(element("g", {
           class: "leaf", tabindex: 0, role: "img", "data-key": `w${k}`, "data-leaf": k,
           "aria-label": `${leaf.name}, shape ${leaf.shape}, gradient norm ${figure(leaf.gradient)}`,
@@ -254,8 +255,8 @@ class Figure {
     const steps = rows.filter((row) => !row.compiled);
     this.strip.style.display = steps.length ? "" : "none";
     if (!steps.length) return;
-    const tall = 15, width = this.room - MARGIN, height = steps.length * tall + 4;
-    this.strip.setAttribute("viewBox", `0 -2 ${this.room} ${height + 2}`);
+    const tall = 16, left = this.margin, width = this.pixels - left, height = steps.length * tall + 2;
+    this.strip.setAttribute("viewBox", `0 -2 ${this.pixels} ${height + 2}`);
     this.strip.setAttribute("aria-label", "The gradient of what each step hands on, over all of time");
     const bins = Math.min(columns, Math.floor(width / 2)), wide = width / bins;
     const parts = [];
@@ -264,13 +265,13 @@ class Figure {
     order.forEach((k, at) => {
       const row = rows[k], most = new Map(), young = new Map();
       row.columns.forEach((c, t) => {
-        const bin = Math.min(bins - 1, Math.floor(c / columns * bins)), g = number(row.heat[t]);
-        if (!most.has(bin) || !(g <= most.get(bin))) most.set(bin, g);
+        const bin = Math.min(bins - 1, Math.floor((c * bins) / columns)), g = number(row.heat[t]);
+        if (!most.has(bin) || Number.isNaN(g) || g > most.get(bin)) most.set(bin, g);
         young.set(bin, Math.max(young.get(bin) ?? 0, this.youngest[k].get(c)));
       });
-      parts.push(element("text", { class: "note", x: 0, y: at * tall + 11 }, row.title.length > 24 ? "…" + row.title.slice(-23) : row.title));
+      parts.push(element("text", { class: "note", x: 0, y: at * tall + 11.5 }, row.title.length > 24 ? "…" + row.title.slice(-23) : row.title));
       for (const [bin, g] of most) {
-        const made = element("rect", { class: `heat ${this.shade(g)}`, x: (MARGIN + bin * wide).toFixed(2), y: at * tall, width: Math.max(wide - (wide > 6 ? 1 : -0.3), 0.5).toFixed(2), height: tall - 2 });
+        const made = element("rect", { class: `heat ${this.shade(g)}`, x: (left + bin * wide).toFixed(2), y: at * tall, width: Math.max(wide - (wide > 6 ? 1 : -0.3), 0.5).toFixed(2), height: tall - 2 });
         const from = Math.ceil(bin * columns / bins), to = Math.max(from, Math.ceil((bin + 1) * columns / bins) - 1);
         made.append(element("title", {}, `${row.name}, t = ${from === to ? from : `${from} to ${to}`}: gradient ${figure(g)}`));
         this.bins.push([young.get(bin), made]);
@@ -278,7 +279,8 @@ class Figure {
       }
     });
     const share = width / (columns * pitch);
-    const frame = this.rect("frame", MARGIN + this.offset * share - 1, -1, Math.min(this.width, columns * pitch - this.offset) * share + 1, steps.length * tall, 3);
+    const seen = Math.min(this.width, columns * pitch - this.offset) * share;
+    const frame = this.rect("frame", left + this.offset * share - 1, -1, seen + 1, steps.length * tall, 3);
     if (columns * pitch <= this.width + 1) frame.style.display = "none";
     this.strip.replaceChildren(...parts, frame);
   }
@@ -365,8 +367,8 @@ class Figure {
     if (edges[i].length > 6) goes.push(html("p", { class: "soft" }, `and ${edges[i].length - 6} more`));
     this.inspector.replaceChildren(
       html("div", { "data-shown": i }, html("h3", {}, name), html("p", {}, this.place(i)),
-        html("p", { class: "soft" }, `line ${i} of the tape, step ${this.lines - i} of the walk`)),
-      this.part("Rule", html("code", {}, rule.join("\n")), html("p", { class: "soft" }, keeps.length ? `keeps ${keeps.join(", ")}` : "")),
+        html("p", { class: "soft" }, `line ${i}, step ${this.lines - i} of the walk`)),
+      this.part("Rule", html(rule.length > 1 ? "code" : "p", {}, rule.join("\n").replaceAll("`", "")), html("p", { class: "soft" }, keeps.length ? `keeps ${keeps.join(", ")}` : "")),
       this.part("Value", ...this.value(value[i], shape[i])),
       this.part("Gradient", html("p", { class: "big", "data-gradient": "" }, figure(gradient[i])), html("p", { class: "soft" }, passed ? sum : "not reached yet")),
       this.part("What leaves", ...goes),
@@ -389,7 +391,9 @@ class Figure {
 
 const main = document.getElementById("figures");
 const slider = document.getElementById("walk"), where = document.getElementById("where"), play = document.getElementById("play");
-if (scenes.length > 1) main.classList.add("two");
+const dock = document.getElementById("dock");
+if (scenes.length > 1) for (const part of [main, dock]) part.classList.add("two");
+new ResizeObserver(() => { document.body.style.paddingBottom = `${dock.offsetHeight + 20}px`; }).observe(dock);
 const figures = scenes.map((scene, k) => new Figure(scene, names[k] ?? "", main));
 const most = Math.max(...figures.map((figure) => figure.lines));
 slider.max = most;
@@ -416,7 +420,7 @@ function say() {
     const i = figure.now;
     return i === null ? "before the first step" : `step ${figure.done} of ${figure.lines}: ${figure.scene.ops[figure.scene.op[i]][0]}, ${figure.place(i)}`;
   });
-  where.textContent = text.join(" | ");
+  where.textContent = figures.map((figure) => `${figure.done} of ${figure.lines}`).join(", ");
   slider.setAttribute("aria-valuetext", text.join("; "));
 }
 
@@ -428,6 +432,11 @@ function further(by) {
   const from = key(done);
   while (done + by >= 0 && done + by <= figure.lines && key(done) === from) done += by;
   return (done * most) / figure.lines;
+}
+
+// All figures from the same time step on.
+function show(step) {
+  for (const figure of figures) figure.look(step * figure.scene.pitch);
 }
 
 let playing = null;

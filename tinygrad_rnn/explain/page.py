@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
-from .grid import Grid
+from .grid import grid
 from .look import PALETTE, RAMP, SHADES, WORDS, scale_of
 from .scene import scene
 
@@ -42,13 +42,13 @@ def page(
     stand side by side on the same scale, under `names`.  With a model its parameters are called by
     their names.  No ``.grad`` is touched, and the tapes are as they were.
     """
-    grids = [Grid(tensor, model) for tensor in (loss, other) if tensor is not None]
-    scale = scale_of(norm for grid in grids for norm in grid.norms())
+    grids = [grid(tensor, model) for tensor in (loss, other) if tensor is not None]
+    scale = scale_of(norm for each in grids for norm in each.norms())
     titles = list(names) or ["first", "second"][: len(grids) * (len(grids) > 1)]
     if len(titles) not in (0, len(grids)):
         raise ValueError(f"page: expected {len(grids)} names, one for each loss; got {len(titles)}")
     data = {
-        "scenes": [scene(grid, scale) for grid in grids],
+        "scenes": [scene(each, scale) for each in grids],
         "names": titles, "words": WORDS, "shades": SHADES,
     }  # fmt: skip
     parts = {
@@ -70,7 +70,7 @@ def _colours() -> str:
     rules = []
     for dark in (False, True):
         named = {name: both[dark] for name, both in PALETTE.items()}
-        named |= {f"g{k}": colour for k, colour in enumerate(RAMP[dark])}
+        named |= {f"g{k}": both[dark] for k, both in enumerate(RAMP)}
         text = ":root { " + " ".join(f"--{name}: {c};" for name, c in named.items()) + " }\n"
         rules.append(f"@media (prefers-color-scheme: dark) {{ {text}}}\n" if dark else text)
     shades = (

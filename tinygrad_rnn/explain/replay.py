@@ -14,7 +14,7 @@ from .watch import Place, place_of
 
 KEPT = 256
 """Steps that can be taken back at once; what lies further back is computed again."""
-SMALL = 12
+SMALL = 8
 """Elements up to which an array is shown in full."""
 
 
@@ -229,7 +229,7 @@ def _derivatives(step: Step) -> dict[str, str]:
 
 
 def _line(what: str, name: str, width: int, g: np.ndarray, note: str) -> str:
-    text = f"  {what:8} {name:{width}} {str(g.shape):>12}  norm {norm(g):<9.4g} {_values(g)}{note}"
+    text = f"  {what:8} {name:{width}} {g.shape!s:>12}  norm {norm(g):<9.4g} {_values(g)}{note}"
     return text.rstrip()
 
 

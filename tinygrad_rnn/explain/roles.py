@@ -48,7 +48,7 @@ def circles(
     for parent, child in arrows:
         children[parent].append(child)
         parents[child].append(parent)
-    found = []
+    found: list[set[int]] = []
     home: dict[int, int] = {}  # role -> its circle
     for group in _strongly_connected(children, parents):  # no group needs a later one
         if len(group) > 1 or group[0] in children[group[0]]:

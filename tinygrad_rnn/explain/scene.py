@@ -11,9 +11,10 @@ from typing import Any
 from .grid import Grid
 from .layout import Picture, Point, across, arch, upright
 from .look import Scale, family, sign
+from .watch import place_of
 
 PINNED = -1
-LABEL = 22  # letters of a weight's name, from its end
+LABEL = 18  # letters of a weight's name, from its end
 HINT = "{} steps, one compiled line: with tg.compiled(False) shows what is inside"
 
 
@@ -30,7 +31,9 @@ class _Scene:
         self.picture: Picture = grid.picture
         self.spots: dict[tuple[float, float, int], int] = {}  # (x, y, row; -1: a band)
         self.paths: dict[str, int] = {}
-        self.ops: dict[tuple, int] = {}
+        self.ops: dict[tuple[Any, ...], int] = {}
+        self.known: dict[Any, int] = {}  # op and number of inputs -> number in `ops`
+        self.within: dict[tuple[int, int, int, int], str] = {}
         self.column = [PINNED] * len(self.lines)
         self.point: list[Point] = [(0.0, 0.0)] * len(self.lines)
         self.row = [-1] * len(self.lines)
@@ -73,8 +76,12 @@ class _Scene:
             "scale": [scale.low, scale.high],
             "rows": [self._row(k) for k in range(len(picture.rows))],
             "bands": [
-                {"y": b.y, "h": b.height, "w": b.width, 
-                 "buses": [[b.y + y, self._labels(ls, "")] for y, ls in b.buses]}
+                {
+                    "y": b.y,
+                    "h": b.height,
+                    "w": b.width,
+                    "buses": [[b.y + y, self._labels(ls, "")] for y, ls in b.buses],
+                }
                 for b in picture.bands
             ],
             "ops": list(self.ops),
@@ -85,7 +92,7 @@ class _Scene:
             "column": self.column,
             "shape": [self._shape(i) for i in count],
             "place": [self._place(i) for i in count],
-            "gradient": [_number(self.flow.at(i)) for i in count],
+            "gradient": [_number(self.flow.at[i]) for i in count],
             "value": [self._value(i) for i in count],
             "edges": edges,
             "leaves": [self._leaf(k) for k in range(len(lines.leaves))],
@@ -109,31 +116,35 @@ class _Scene:
         for k in leaves:
             name = self.lines.leaf_name(k).removeprefix(layer + ".")
             module, _, last = name.rpartition(".")
-            labels.append((k, last if module == before else name[-LABEL:]))
+            short = last if module == before else name
+            labels.append((k, short if len(short) <= LABEL else "…" + short[1 - LABEL :]))
             before = module
         return labels
 
     def _op(self, i: int) -> int:
-        name, rule = self.lines.nodes[i].op.__name__, self.lines.rule(i)
-        names, row = self.lines.input_names(i), self.lines.row(i)
-        keeps = sorted(row.remembers) if row else ()
-        return self._index(
-            self.ops, (name, family(name), sign(name), tuple(rule), tuple(names), tuple(keeps))
-        )
+        node = self.lines.nodes[i]
+        key = node.op, len(node.edges)
+        if key not in self.known:
+            name, row = node.op.__name__, self.lines.row(i)
+            rule, names = self.lines.rule(i), self.lines.input_names(i)
+            keeps = sorted(row.remembers) if row else ()
+            said = name, family(name), sign(name), tuple(rule), tuple(names), tuple(keeps)
+            self.known[key] = self._index(self.ops, said)
+        return self.known[key]
 
     def _shape(self, i: int) -> str:
         outputs = self.lines.nodes[i].outputs
         return (f"{len(outputs)} of " if len(outputs) > 1 else "") + str(outputs[0][0])
 
     def _place(self, i: int) -> str:
-        from .watch import place_of
-
         place = place_of(self.lines.nodes[i])
         return place.path if place else ""
 
     def _value(self, i: int) -> list[Any] | None:
         known = self.flow.values.get((i, 0))
-        return list(map(_number, known)) if known and len(self.lines.nodes[i].outputs) == 1 else None
+        return (
+            list(map(_number, known)) if known and len(self.lines.nodes[i].outputs) == 1 else None
+        )
 
     def _leaf(self, k: int) -> dict[str, Any]:
         values = self.flow.values[-1 - k, 0]
@@ -191,18 +202,26 @@ class _Scene:
         up = band.y < y
         end = band.y + band.height if up else band.y
         side = own.y if up else own.y + own.cell.height
-        between = (r for r in self.picture.rows if min(side, end) < r.y + r.cell.height / 2 < max(side, end))
+        between = (
+            r
+            for r in self.picture.rows
+            if min(side, end) < r.y + r.cell.height / 2 < max(side, end)
+        )
         if not any(True for _ in between):
             return [upright((x, y), (x, end))]
         return [upright((x, y), (x, side)), upright((x, side), (x, end))]
 
     def _within(self, i: int, parent: int) -> str:
-        row = self.picture.rows[self.row[i]]
-        place = self.picture.fold.place
+        """From one line of a layer to another."""
+        row, place = self.picture.rows[self.row[i]], self.picture.fold.place
         on = self.column[i] - self.column[parent]
-        stops = row.cell.paths[place[parent][2], place[i][2], on]
-        back = -on * self.picture.pitch
-        return across([(x + (0.0 if far else back), y + row.y) for x, y, far in stops])
+        key = self.row[i], place[parent][2], place[i][2], on
+        if key not in self.within:
+            back = -on * self.picture.pitch
+            stops = row.cell.paths[key[1:]]
+            points = [(x + (0.0 if far else back), y + row.y) for x, y, far in stops]
+            self.within[key] = across(points)
+        return self.within[key]
 
     @staticmethod
     def _index(table: dict, key: Any) -> int:

@@ -10,14 +10,14 @@ from typing import Any
 
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
-from .grid import Grid
+from .grid import Grid, grid
 from .layout import pill
 from .look import PALETTE, RAMP, SHADES, WORDS, Scale, figure, power
 from .scene import PINNED, scene
 
 ENDS = 2
 """Of a sequence of more than three times as many steps, those drawn at each end."""
-MARGIN, EDGE, SKIP = 168.0, 28.0, 44.0  # for the names; around all; for steps that are left out
+MARGIN, EDGE, SKIP = 184.0, 28.0, 44.0  # for the names; around all; for steps that are left out
 
 
 def svg(
@@ -26,13 +26,14 @@ def svg(
     steps: Sequence[int] | None = None,
     model: Module | None = None,
 ) -> str:
-    """The tape behind a loss, folded to layers over time, as SVG; written to `path` if there is one.
+    """The tape behind a loss, folded to layers over time, as the text of an SVG file.
 
-    `steps` are the columns to draw: all of a few, and of many the first and the last.  With a model
-    its parameters are called by their names.  It follows the reader's light or dark setting.
+    It is written to `path`, if there is one.  `steps` are the columns to draw: all of a few, and of
+    many the first and the last.  With a model its parameters are called by their names.  It follows
+    the reader's light or dark setting.  No ``.grad`` is touched, and the tape is as it was.
     Raises: IndexError for steps that there are not.
     """
-    text = drawn(Grid(loss, model), steps)
+    text = drawn(grid(loss, model), steps)
     if path is not None:
         Path(path).write_text(text, "utf-8")
     return text
@@ -56,7 +57,8 @@ def rules(dark: bool) -> str:
     """picture.css in the colours of one kind of paper."""
     text = (files(__package__) / "picture.css").read_text("utf-8")
     ramp = "".join(
-        f".edge.g{k} {{ stroke: {c}; }} .heat.g{k} {{ fill: {c}; }}\n" for k, c in enumerate(RAMP[dark])
+        f".edge.g{k} {{ stroke: {both[dark]}; }} .heat.g{k} {{ fill: {both[dark]}; }}\n"
+        for k, both in enumerate(RAMP)
     )
     return re.sub(r"var\(--(\w+)\)", lambda match: PALETTE[match[1]][dark], text + ramp)
 
@@ -86,7 +88,8 @@ class _Drawing:
             f'width="{width:.0f}" height="{height:.0f}" role="img">'
         )
         yield f"<title>{escape(self.data['title'])}</title>"
-        yield f"<style>\n{rules(False)}@media (prefers-color-scheme: dark) {{\n{rules(True)}}}</style>"
+        dark = f"@media (prefers-color-scheme: dark) {{\n{rules(True)}}}"
+        yield f"<style>\n{rules(False)}{dark}</style>"
         yield f'<rect class="paper" width="{width:.0f}" height="{height:.0f}"/>'
         yield f'<text class="name" x="{EDGE}" y="34">{escape(self.data["title"])}</text>'
         yield f'<g transform="translate({EDGE} 56)">'
@@ -109,15 +112,15 @@ class _Drawing:
         yield from self._legend(height - 28)
         yield "</svg>"
 
-    def _frames(self) -> dict[int, tuple[list[int], list[tuple[int, list[Any]]]]]:
+    def _frames(self) -> dict[int, tuple[list[int], list[list[Any]]]]:
         """For every frame the lines and the edges that stand in it."""
-        columns, frames = self.data["column"], {}
+        columns = self.data["column"]
+        frames: dict[int, tuple[list[int], list[list[Any]]]] = {}
         for i, column in enumerate(columns):
             frames.setdefault(column, ([], []))[0].append(i)
             for edge in self.data["edges"][i]:
                 parent = columns[edge[1]] if edge[1] >= 0 else PINNED
-                frame = parent if column == PINNED else column
-                frames.setdefault(frame, ([], []))[1].append((i, edge))
+                frames.setdefault(parent if column == PINNED else column, ([], []))[1].append(edge)
         return frames
 
     def _run(self, run: list[int], x: float, number: int) -> Iterator[str]:
@@ -155,7 +158,7 @@ class _Drawing:
             here = [t for t in run if t in row["columns"]]
             if row["compiled"] and here:
                 middle = ((min(here) + max(here)) * self.pitch + self.cell) / 2
-                note = _text("note middle", 0, row["y"] + 52, row["note"])
+                note = _text("note", 46, row["y"] + row["h"] / 2 + 4, row["note"])
                 yield from self._moved(middle, [*self._edges(-2 - k), *self._nodes(-2 - k), note])
         yield "</svg>"
 
@@ -168,13 +171,12 @@ class _Drawing:
     def _edges(self, frame: int, behind: bool = False) -> Iterator[str]:
         """The edges that stand in one frame; `behind` gives the parts behind other layers."""
         _, edges = self.frames.get(frame, ((), ()))
-        for _, (_, _, norm, *paths) in edges:
+        for _, _, norm, *paths in edges:
             g = float(norm)
+            kind, width = f"edge {self.scale.shade(g)}", 1 + 5 * self.scale.at(g)
             for path in paths[1:] if behind else paths[:1]:
-                yield (
-                    f'<path class="edge {self.scale.shade(g)}" '
-                    f'stroke-width="{1 + 5 * self.scale.at(g):.2f}" d="{self.data["paths"][path]}"/>'
-                )
+                d = self.data["paths"][path]
+                yield f'<path class="{kind}" stroke-width="{width:.2f}" d="{d}"/>'
 
     def _nodes(self, frame: int) -> Iterator[str]:
         lines, _ = self.frames.get(frame, ((), ()))
@@ -187,12 +189,11 @@ class _Drawing:
         text = name if wide else sign
         width = pill(text)
         size = ' class="sign"' if not wide and len(text) == 1 else ""
-        g = data["gradient"][i]
-        about = f"{name}, {data['shape'][i]}, gradient {figure(float(g))}"
+        about = f"{name}, {data['shape'][i]}, gradient {figure(float(data['gradient'][i]))}"
         return (
             f'<g class="node {kind}"><title>{escape(about)}</title>'
-            f'<rect x="{x - width / 2:.4g}" y="{y - 12:.4g}" width="{width:.4g}" height="24" rx="12"/>'
-            f'<text x="{x:.4g}" y="{y:.4g}"{size}>{escape(text)}</text></g>'
+            + _rect("", x - width / 2, y - 12, width, 24, 12)
+            + f'<text x="{x:.1f}" y="{y:.1f}"{size}>{escape(text)}</text></g>'
         )
 
     def _names(self, name: str, y: float, buses: list[Any]) -> Iterator[str]:
@@ -203,8 +204,10 @@ class _Drawing:
             x = 0.0
             for k, label in leaves:
                 leaf = self.data["leaves"][k]
-                width = 5.9 * len(label) + 14
-                about = f"{leaf['name']} {leaf['shape']}, gradient {figure(float(leaf['gradient']))}"
+                width = 6.4 * len(label) + 14
+                about = (
+                    f"{leaf['name']} {leaf['shape']}, gradient {figure(float(leaf['gradient']))}"
+                )
                 yield f'<g class="leaf"><title>{escape(about)}</title>'
                 yield _rect("", x, at - 8, width, 16, 3)
                 yield _text("", x + 7, at - 0.5, label) + "</g>"
@@ -212,18 +215,18 @@ class _Drawing:
             yield f'<path class="bus" d="M{x:.1f} {at:.1f}H{MARGIN:.1f}"/>'
 
     def _legend(self, y: float) -> Iterator[str]:
-        x, low, high = EDGE, *self.data["scale"]
         used = {self.data["ops"][op][1] for op in self.data["op"]}
+        x = EDGE
         for kind, word in WORDS.items():
             if kind in used:
                 yield f'<g class="node {kind}">{_rect("", x, y - 6, 18, 12, 6)}</g>'
                 yield _text("note", x + 24, y + 4, word)
                 x += 6.2 * len(word) + 44
         x = max(x, MARGIN + self.width + EDGE - 250)
-        yield _text("note", x, y + 4, f"gradient {power(low)}")
+        yield _text("note", x, y + 4, f"gradient {power(self.scale.low)}")
         for k in range(SHADES):
-            yield f'<rect class="heat g{k}" x="{x + 84 + 12 * k:.1f}" y="{y - 6:.1f}" width="12" height="12"/>'
-        yield _text("note", x + 90 + 12 * SHADES, y + 4, power(high))
+            yield _rect(f"heat g{k}", x + 90 + 12 * k, y - 6, 12, 12, 0)
+        yield _text("note", x + 98 + 12 * SHADES, y + 4, power(self.scale.high))
 
 
 def _rect(kind: str, x: float, y: float, width: float, height: float, r: float = 9) -> str:
