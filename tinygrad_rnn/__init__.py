@@ -93,6 +93,7 @@ from .autograd.functions import (
 from .autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .autograd.recording import enable_grad, is_grad_enabled, no_grad
 from .autograd.tensor import Tensor, grad
+from .explain.anomaly import AnomalyError, detect_anomaly
 from .jit.threads import get_num_threads, set_num_threads
 from .recurrent.fuse import fuse
 from .recurrent.scan import compiled, compiled_source, scan, why_not_compiled
@@ -101,6 +102,7 @@ from .recurrent.unroll import unroll
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnomalyError",
     "Generator",
     "GradcheckError",
     "Tensor",
@@ -124,6 +126,7 @@ __all__ = [
     "concat",
     "cos",
     "cumsum",
+    "detect_anomaly",
     "div",
     "enable_grad",
     "exp",

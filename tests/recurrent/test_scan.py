@@ -188,6 +188,23 @@ def test_a_scan_inside_a_cell_becomes_part_of_the_outer_loop(xs, rng):
     check_close(*([y.data, *numbers(tg.grad(y.sum() + c.sum(), leaves))] for y, (_, c) in runs))
 
 
+def test_what_a_cell_raises_comes_without_the_reason_why_it_is_not_compiled():
+    def cell(x, h):
+        raise KeyError("mine")
+
+    @tg.fuse
+    def function(x):
+        raise KeyError("mine")
+
+    for call in (
+        lambda: tg.scan(cell, tg.ones(2, 1, 1), tg.ones(1, 1)),
+        lambda: function(tg.ones(2, 2)),
+    ):
+        with pytest.raises(KeyError) as raised:
+            call()
+        assert raised.value.__context__ is None
+
+
 def test_with_numbas_compiler_switched_off_everything_runs_through_unroll(python):
     said, complaints = python(
         """

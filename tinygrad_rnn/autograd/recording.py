@@ -16,6 +16,8 @@ class _Mode(threading.local):
         step(t)                                     before step t of a loop; None: it is over
         recorded(node, primitive, inputs, outputs)  after an op; node is None without a gradient
         walked(node, arriving, leaving)             after a step of a backward walk
+        clips(gradients)                            before gradients are clipped
+        updates(optimizer)                          before an optimiser changes parameters
 
     While there is one, nothing is compiled: layers go step by step.
     """

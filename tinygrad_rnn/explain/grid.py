@@ -1,5 +1,6 @@
 """`grid`: a tape folded to layers over time, with the gradient that flows through each step."""
 
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,12 +14,13 @@ from .fold import Fold, fold
 from .layout import Picture, layout
 from .lines import Lines, norm
 from .look import Scale, figure, scale_of
+from .show import Shown
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from .terminal import Terminal
 
 
-class Grid:
+class Grid(Shown):
     """The tape behind a loss as a picture: see `grid`."""
 
     def __init__(self, lines: Lines) -> None:
@@ -76,21 +78,17 @@ class Grid:
 
     # ------------------------------------------------------------------------ how it is shown
 
-    def __str__(self) -> str:
-        from rich.console import Console  # when it is used: plain programs do not wait for it
+    def __rich__(self) -> "Terminal":
+        from .terminal import Terminal  # when it is used: plain programs do not wait for Rich
 
-        console = Console(color_system=None)
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().split("\n")).rstrip()
-
-    def __rich__(self) -> "Group":
-        from .terminal import titled
-
-        return titled(self)
+        return Terminal(self)
 
     def _repr_svg_(self) -> str:
         return self.svg()
+
+    def _repr_html_(self) -> str:  # an image, so that its style sheet stays its own
+        data = b64encode(self.svg().encode()).decode()
+        return f'<img alt="{self.title}" src="data:image/svg+xml;base64,{data}">'
 
     def svg(self, steps: Sequence[int] | None = None) -> str:
         """The picture as SVG; `steps` as in `explain.svg`."""

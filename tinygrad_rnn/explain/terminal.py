@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
 from .fold import Layer
@@ -18,9 +18,15 @@ NAME = 16  # letters of a layer's name
 WIDE = 8  # letters from which there is room for a number in each step
 
 
-def titled(grid: "Grid") -> Group:
+class Terminal:
     """The grid as wide as the terminal is."""
-    return Group(Text(grid.title, "bold"), *screen(grid, Console().width))
+
+    def __init__(self, grid: "Grid") -> None:
+        self.grid = grid
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        yield Text(self.grid.title, "bold")
+        yield from screen(self.grid, options.max_width)
 
 
 def screen(grid: "Grid", width: int, now: int | None = None) -> Iterator[Text]:

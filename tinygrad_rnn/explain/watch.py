@@ -5,7 +5,9 @@ from typing import Any, NamedTuple, Self
 
 from ..autograd.recording import mode
 from ..autograd.tape import Node
+from ..autograd.tensor import Tensor
 from ..nn.module import Module
+from ..optim.optimizer import Optimizer
 
 
 class Place(NamedTuple):
@@ -21,6 +23,15 @@ class Place(NamedTuple):
 def place_of(node: Node) -> Place | None:
     """Where a node was made, if somebody watched."""
     return getattr(node, "place", None)
+
+
+class Call:
+    """A module whose forward runs."""
+
+    def __init__(self, module: Module, path: str, names: dict[int, str], loops: int) -> None:
+        self.module, self.path = module, path
+        self.names = names  # the paths of the modules that it may call, by id
+        self.loops = loops  # how many loops over time ran around it when it began
 
 
 class watch:  # noqa: N801 (like no_grad)
@@ -43,17 +54,16 @@ class watch:  # noqa: N801 (like no_grad)
         if model is not None and not isinstance(model, Module):
             raise TypeError(f"{type(self).__name__}: expected a Module, got {model!r:.60}")
         self.model = model
-        self._open: list[tuple[Module, str, int]] = []  # (module, path, loops that run around it)
-        self._steps: list[int] = []  # of the loops that run, from the outermost
-        self._names: list[dict[int, str]] = []  # of modules inside the model, and what is open
+        self.open: list[Call] = []  # from the outermost
+        self.steps: list[int] = []  # of the loops that run, from the outermost
 
     # ------------------------------------------------------------------------ with
 
     def __enter__(self) -> Self:
         if self in mode.observers:
             raise RuntimeError(f"{type(self).__name__}: this one is at work already; make another")
-        self._open, self._steps = [], []
-        self._names = [] if self.model is None else [_names(self.model, "")]
+        self.open, self.steps = [], []
+        self._names = {} if self.model is None else _names(self.model, "")
         mode.observers = (*mode.observers, self)
         return self
 
@@ -63,37 +73,38 @@ class watch:  # noqa: N801 (like no_grad)
     @property
     def place(self) -> Place:
         """Where the computation is now."""
-        path = self._open[-1][1] if self._open else ""
-        return Place(path, self._steps[-1] if self._steps else None)
+        path = self.open[-1].path if self.open else ""
+        return Place(path, self.steps[-1] if self.steps else None)
 
     # ------------------------------------------------------------------------ what it is told
 
     def enter(self, module: Module) -> None:
         """A module begins."""
-        names = self._names[-1] if self._names else {}
+        names = self.open[-1].names if self.open else self._names
         path = names.get(id(module))
         if path is None:
             path = type(module).__name__
-            if self._open:  # in no attribute of those that are open
-                path = f"{self._open[-1][1]}.{path}".lstrip(".")
+            if self.open:  # in no attribute of those that are open
+                path = f"{self.open[-1].path}.{path}".lstrip(".")
             names = {**names, **_names(module, path)}
-        self._names.append(names)
-        self._open.append((module, path, len(self._steps)))
+        self.open.append(Call(module, path, names, len(self.steps)))
 
     def leave(self, module: Module, result: Any) -> None:
         """A module is done; `result` is None when it raised."""
-        if self._open and self._open[-1][0] is module:  # it may have begun before the watching
-            del self._steps[self._open.pop()[2] :]
-            self._names.pop()
+        if self.open and self.open[-1].module is module:  # it may have begun before the watching
+            self.closed(self.open.pop(), result)
+
+    def closed(self, call: Call, result: Any) -> None:
+        """What was open is no longer."""
 
     def step(self, t: int | None) -> None:
         """A loop over time comes to step t, or to its end."""
         if t == 0:
-            self._steps.append(0)
+            self.steps.append(0)
         elif t is None:
-            del self._steps[-1:]
-        elif self._steps:
-            self._steps[-1] = t
+            del self.steps[-1:]
+        elif self.steps:  # it may have begun before the watching
+            self.steps[-1] = t
 
     def recorded(
         self, node: Node | None, primitive: Callable[..., Any], inputs: Sequence[Any], outputs: Any
@@ -104,6 +115,12 @@ class watch:  # noqa: N801 (like no_grad)
 
     def walked(self, node: Node, arriving: list[Any], leaving: Any) -> None:
         """A backward walk took one step."""
+
+    def clips(self, gradients: Sequence[Tensor]) -> None:
+        """Gradients are about to be clipped."""
+
+    def updates(self, optimizer: Optimizer) -> None:
+        """An optimiser is about to change parameters."""
 
 
 def _names(module: Module, path: str) -> dict[int, str]:

@@ -1,0 +1,58 @@
+"""What the tools here give can be printed, shown in colours, and seen in a notebook."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+WIDTH = 100
+"""Columns of what is printed where nobody says how wide the screen is."""
+
+
+class Shown:
+    """``print`` writes plain text, `show` colours, a notebook HTML: of what `__rich__` gives."""
+
+    def __rich__(self) -> Any:
+        """Something that Rich can print."""
+        raise NotImplementedError
+
+    def show(self) -> None:
+        """Prints it as the terminal can: in colours, as wide as the window."""
+        from rich.console import Console
+
+        Console().print(self)
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=StringIO(), width=WIDTH, color_system=None)
+        with console.capture() as printed:
+            console.print(self)
+        return "\n".join(line.rstrip() for line in printed.get().split("\n")).rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=StringIO(), width=WIDTH, color_system="truecolor", record=True)
+        console.print(self)
+        form = '<pre style="line-height: 1.2; font-family: monospace">{code}</pre>'
+        return console.export_html(inline_styles=True, code_format=form)
+
+
+def save_figure(figure: Any, path: str | Path) -> None:
+    """Writes a figure of matplotlib; the ending of the name says the format, .png or .svg."""
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of matplotlib, in inches, which no window shows.
+
+    Raises: ImportError with the cure where matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(
+            "pictures need matplotlib: pip install 'tinygrad-rnn[plot]'. Without it, show() draws "
+            "in the terminal"
+        ) from None
+    return Figure(figsize=(width, height))
