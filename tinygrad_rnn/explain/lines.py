@@ -120,8 +120,14 @@ class Lines:
         if id(leaf) in self._names:
             return self._names[id(leaf)]
         use = self.users[-1 - i, 0][0]
+        while self.reshapes(use.line) and (use.line, 0) in self.users:
+            use = self.users[use.line, 0][0]
         name = self.input_names(use.line)[use.input]
         return name if name in ("weight", "bias") else f"leaf {leaf.shape}"
+
+    def reshapes(self, i: int) -> bool:
+        """Whether a line only gives what it gets in another form: a weight stays a weight."""
+        return self.nodes[i].op.__name__ in ("cast", "clone", "expand", "permute", "reshape")
 
     def rule(self, i: int) -> list[str]:
         """The value of a line, then the derivative for each of its inputs, as the table has them.
@@ -190,7 +196,8 @@ def _there(g: Any, edge: Any) -> np.ndarray:
 def norm(g: np.ndarray) -> float:
     """The square root of the sum of squares, of numbers of any size."""
     wide = g.astype(np.float64).ravel()
-    squares = float(wide @ wide)
+    with np.errstate(all="ignore"):
+        squares = float(wide @ wide)
     if 1e-290 < squares < 1e290:
         return math.sqrt(squares)
     largest = float(np.abs(wide).max(initial=0.0))

@@ -181,8 +181,8 @@ class Figure {
       const low = Math.max(Math.min(row.columns[0], row.columns.at(-1)) * pitch, this.offset);
       const high = Math.min(Math.max(row.columns[0], row.columns.at(-1)) * pitch + cell, this.offset + this.width);
       if (low > high) return;
-      const note = element("text", { class: "note", x: 46, y: row.y + row.h / 2 + 4 }, row.note);
-      time.append(this.moved((low + high) / 2, [...this.edges(-2 - k), ...this.circles(-2 - k), note]));
+      row.note.forEach((note, n) => time.append(element("text", { class: "note", x: low + 16, y: row.y + 22 + 16 * n }, note)));
+      time.append(this.moved((low + high) / 2, [...this.edges(-2 - k), ...this.circles(-2 - k)]));
     });
     time.append(marks);
     const widest = Math.max(1, ...bands.map((band) => band.w)), fit = Math.min(1, this.width / widest);

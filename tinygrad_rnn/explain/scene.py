@@ -15,7 +15,7 @@ from .watch import place_of
 
 PINNED = -1
 LABEL = 18  # letters of a weight's name, from its end
-HINT = "{} steps, one compiled line: with tg.compiled(False) shows what is inside"
+HINT = "to look inside: with tg.compiled(False):"
 
 
 def scene(grid: Grid, scale: Scale | None = None) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class _Scene:
             "heat": [_number(g) for g in self.grid.heat[k]],
             "title": layer.name + " ←" * layer.reversed,
             "buses": [[row.y + y, self._labels(leaves, layer.name)] for y, leaves in row.buses],
-            "note": HINT.format(len(layer.columns)) if layer.compiled else "",
+            "note": [f"{len(layer.columns)} steps, one compiled line", HINT],
         }  # fmt: skip
 
     def _labels(self, leaves: list[int], layer: str) -> list[tuple[int, str]]:

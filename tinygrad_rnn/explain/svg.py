@@ -158,8 +158,10 @@ class _Drawing:
             here = [t for t in run if t in row["columns"]]
             if row["compiled"] and here:
                 middle = ((min(here) + max(here)) * self.pitch + self.cell) / 2
-                note = _text("note", 46, row["y"] + row["h"] / 2 + 4, row["note"])
-                yield from self._moved(middle, [*self._edges(-2 - k), *self._nodes(-2 - k), note])
+                parts = [*self._edges(-2 - k), *self._nodes(-2 - k)]
+                yield from self._moved(middle, parts)
+                for n, note in enumerate(row["note"]):
+                    yield _text("note", min(here) * self.pitch + 16, row["y"] + 22 + 16 * n, note)
         yield "</svg>"
 
     @staticmethod
