@@ -37,7 +37,7 @@ def bands(loss):
 
 
 def test_a_deep_network_has_a_row_for_each_layer(both_ways, xs):
-    outputs, _ = nn.LSTM(I, H, 3)(xs)
+    outputs, _ = nn.RNN(I, H, 3)(xs)
     assert layers(outputs.sum()) == [(1, FORTH), (2, FORTH), (3, FORTH)]
 
 
@@ -59,7 +59,7 @@ def test_every_line_stands_in_one_place(xs):
 
 @pytest.mark.parametrize("lengths", [None, [3, T]])
 def test_the_other_direction_stands_beside_and_runs_back(both_ways, lengths, xs):
-    outputs, _ = nn.GRU(I, H, 2, bidirectional=True)(xs, lengths=lengths)
+    outputs, _ = nn.RNN(I, H, 2, bidirectional=True)(xs, lengths=lengths)
     grid = fold(Lines(outputs.sum()))
     found = [(layer.level, layer.shelf, layer.columns) for layer in grid.layers]
     assert found == [(1, 0, FORTH), (1, 1, BACK), (2, 0, FORTH), (2, 1, BACK)]
@@ -157,7 +157,7 @@ def test_a_mask_for_padding_makes_no_row(xs):
 def test_a_compiled_layer_is_one_line_over_all_steps(xs):
     if tg.why_not_compiled(nn.RNNCell(1, 1), tg.ones(2, 1, 1)):
         pytest.skip("nothing is compiled here")
-    outputs, _ = nn.LSTM(I, H)(xs)
+    outputs, _ = nn.RNN(I, H)(xs)
     (layer,) = fold(Lines(outputs.sum())).layers
     assert layer.compiled
     assert layer.columns == FORTH

@@ -68,7 +68,7 @@ def test_a_gradient_that_vanishes_is_seen_to_vanish(rng):
 
 
 def test_compiled_layers_are_said_to_be_compiled(needs_numba, rng):
-    outputs, _ = nn.LSTM(3, 4)(tg.tensor(rng.standard_normal((5, 2, 3)).astype(np.float32)))
+    outputs, _ = nn.RNN(3, 4)(tg.tensor(rng.standard_normal((5, 2, 3)).astype(np.float32)))
     assert "5 steps, one compiled line" in str(explain.grid(outputs.sum()))
 
 

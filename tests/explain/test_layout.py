@@ -1,6 +1,6 @@
 """Places in the picture: nodes stay apart, paths begin and end at their nodes."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_paths_lead_from_node_to_node(bidirectional, rng):
 def test_computation_goes_with_the_sequence(rng):
     forth, back = picture(nn.GRU, rng, bidirectional=True).rows
     for row, sign in ((forth, 1), (back, -1)):
-        for (a, b, on), _ in row.cell.paths.items():
+        for a, b, on in row.cell.paths:
             if not on:
                 assert sign * (row.cell.nodes[b][0] - row.cell.nodes[a][0]) >= RANK - 1e-6
 
@@ -63,7 +63,7 @@ def test_rows_and_bands_lie_below_each_other_the_last_layer_on_top(rng):
     above, between = found.bands
     ends = [(above.y, above.height), (second.y, second.height)]
     ends += [(between.y, between.height), (first.y, first.height)]
-    for (y, height), (below, _) in zip(ends, ends[1:], strict=False):
+    for (y, height), (below, _) in pairwise(ends):
         assert y + height < below
     assert found.height == first.y + first.height
 

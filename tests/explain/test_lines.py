@@ -134,7 +134,7 @@ def test_a_tape_that_is_freed_meanwhile_is_a_clear_error(loss):
     walk = Lines(loss).walk()
     next(walk)
     loss.backward()
-    with pytest.raises(RuntimeError, match="second time.*freed it meanwhile"):
+    with pytest.raises(RuntimeError, match=r"second time.*freed it meanwhile"):
         next(walk)
 
 

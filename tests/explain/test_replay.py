@@ -148,8 +148,7 @@ def test_a_long_replay_holds_few_steps(rng):
     cell = nn.RNNCell(2, 3)
     outputs, _ = tg.unroll(cell, tg.tensor(rng.standard_normal((500, 1, 2)).astype(np.float32)))
     steps = replay(outputs.sum())
-    for step in steps:
-        pass
+    *_, step = steps
     assert step.number == len(steps) - 1 > 4 * module.KEPT
     assert len(steps._window) == module.KEPT
     del steps, step
@@ -157,5 +156,5 @@ def test_a_long_replay_holds_few_steps(rng):
 
 
 def test_where_there_is_no_terminal_show_says_so(loss, capsys):
-    with pytest.raises(RuntimeError, match="needs a terminal.*print the steps instead"):
+    with pytest.raises(RuntimeError, match=r"needs a terminal.*print the steps instead"):
         replay(loss).show()

@@ -19,10 +19,7 @@ from tinygrad_rnn import explain, nn
 tg.manual_seed(0)
 outputs, _ = tg.unroll(nn.RNNCell(2, 3), tg.randn(4, 1, 2))
 loss = outputs.sum()
-try:
-    explain.replay(loss).show()
-except KeyboardInterrupt:
-    print("interrupted")
+explain.replay(loss).show()
 print("over", loss.grad_fn.pullback is not None)
 """
 SECONDS = 60
@@ -81,8 +78,11 @@ def test_keys_go_forth_and_back(terminal):
     assert "step 1 of" in screen
     assert "the loss itself" in screen
     assert "1 layer over 4 steps" in screen
-    for key, step in [(" ", 2), ("\x1b[C", 3), ("\x1b[D", 2), ("\x1b[6~", 12), ("b", 11),
-                      ("\x1b[F", 13), ("n", 13), ("\x1b[5~", 3), ("\x1bOH", 1), ("\x1b[D", 1)]:  # fmt: skip
+    keys = [
+        (" ", 2), ("\x1b[C", 3), ("\x1b[D", 2), ("\x1b[6~", 12), ("b", 11), ("\x1b[F", 13),
+        ("n", 13), ("\x1b[5~", 3), ("\x1bOH", 1), ("\x1b[D", 1),
+    ]  # fmt: skip
+    for key, step in keys:
         terminal.press(key)
         terminal.until(rf"step {step} of 13:[\s\S]*q quit")
     terminal.press("q")
@@ -94,6 +94,6 @@ def test_ctrl_c_leaves_a_terminal_that_works(terminal):
     terminal.until(r"q quit")
     assert terminal.settings() != terminal.before
     terminal.process.send_signal(signal.SIGINT)
-    terminal.until(r"interrupted[\s\S]*over True")
+    terminal.until("over True")
     assert terminal.process.wait(SECONDS) == 0
     assert terminal.settings() == terminal.before

@@ -30,7 +30,9 @@ def parts(text, kind):
 
 
 def titles(text, kind):
-    return [g.find(NAME + "title").text for g in parts(text, kind) if g.find(NAME + "title") is not None]
+    return [
+        g.find(NAME + "title").text for g in parts(text, kind) if g.find(NAME + "title") is not None
+    ]
 
 
 def test_every_line_of_a_short_tape_is_a_node_that_says_its_gradient(model, rng):
@@ -106,7 +108,7 @@ def test_names_cannot_break_the_file(rng):
 
 
 def test_compiled_layers_say_how_to_look_inside(needs_numba, rng):
-    outputs, _ = nn.LSTM(3, 4)(tg.tensor(rng.standard_normal((5, 2, 3)).astype(np.float32)))
+    outputs, _ = nn.RNN(3, 4)(tg.tensor(rng.standard_normal((5, 2, 3)).astype(np.float32)))
     text = explain.svg(outputs.sum())
     assert "5 steps, one compiled line" in text
     assert "with tg.compiled(False):" in text

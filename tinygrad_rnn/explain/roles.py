@@ -97,8 +97,9 @@ def _strongly_connected(
         group = [] if root in taken else [root]
         taken.add(root)
         for r in group:  # it grows meanwhile
-            group += [p for p in dict.fromkeys(parents[r]) if p not in taken]
-            taken.update(group)
+            new = [p for p in dict.fromkeys(parents[r]) if p not in taken]
+            group += new
+            taken.update(new)
         if group:
             groups.append(group)
     return groups

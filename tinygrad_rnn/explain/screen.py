@@ -1,5 +1,6 @@
 """`Replay.show`: the walk back in a terminal, with keys."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
     from .replay import Replay, Step
 
 KEYS = "→ space next · ← back · page up, page down: 10 · home, end · q quit"
-NEXT, BACK, FAR = ("right", "down", "space", "enter", "n"), ("left", "up", "b"), 10
+NEXT, BACK, QUIT = (
+    ("right", "down", "space", "enter", "n"),
+    ("left", "up", "b"),
+    ("q", "escape", ""),
+)
+FAR = 10  # steps
 
 
 def show(replay: "Replay") -> None:
@@ -26,18 +32,21 @@ def show(replay: "Replay") -> None:
             "print the steps instead: for step in explain.replay(loss): print(step)"
         )
     grid = Grid(replay.lines)
-    last = len(replay) - 1
     with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
-        number = max(replay.position, 0)
-        while True:
-            step = replay.go(number)
-            live.update(_page(grid, step, console), refresh=True)
-            key = keys.read()
-            if key in ("q", "escape", ""):
-                return
-            far = {"page down": FAR, "page up": -FAR, "home": -last, "end": last}
-            move = (key in NEXT) - (key in BACK) + far.get(key, 0)
-            number = min(max(number + move, 0), last)
+        number: int | None = max(replay.position, 0)
+        with suppress(KeyboardInterrupt):  # Ctrl-C quits
+            while number is not None:
+                live.update(_page(grid, replay.go(number), console), refresh=True)
+                number = _next(keys.read(), number, len(replay) - 1)
+
+
+def _next(key: str, number: int, last: int) -> int | None:
+    """The step that a key leads to; None to quit."""
+    if key in QUIT:
+        return None
+    far = {"page down": FAR, "page up": -FAR, "home": -last, "end": last}
+    move = (key in NEXT) - (key in BACK) + far.get(key, 0)
+    return min(max(number + move, 0), last)
 
 
 def _page(grid: Grid, step: "Step", console: Console) -> RenderableType:
