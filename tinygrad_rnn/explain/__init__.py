@@ -1,6 +1,7 @@
 """Backpropagation through time under the microscope."""
 
 from .anomaly import AnomalyError, detect_anomaly
+from .contributions import contributions
 from .diagnosis import Diagnosis, Verdict
 from .doctor import diagnose
 from .grid import grid
@@ -8,7 +9,12 @@ from .heat import Heat
 from .page import page
 from .recorder import Run, Unit, rank_units, record
 from .replay import replay
+from .source import Source, source
+from .states import spectral_norm, states
 from .svg import svg
+from .text import Tape, tape
+from .truncation import explicit_implicit, truncated, truncation_bias
+from .verify import verify_bptt
 from .watch import Place, place_of, watch
 
 __all__ = [
@@ -17,16 +23,27 @@ __all__ = [
     "Heat",
     "Place",
     "Run",
+    "Source",
+    "Tape",
     "Unit",
     "Verdict",
+    "contributions",
     "detect_anomaly",
     "diagnose",
+    "explicit_implicit",
     "grid",
     "page",
     "place_of",
     "rank_units",
     "record",
     "replay",
+    "source",
+    "spectral_norm",
+    "states",
     "svg",
+    "tape",
+    "truncated",
+    "truncation_bias",
+    "verify_bptt",
     "watch",
 ]

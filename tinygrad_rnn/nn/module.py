@@ -244,7 +244,8 @@ class ModuleList(Module):
         return len(list(self.children()))
 
     def __getitem__(self, index: int) -> Module:
-        return list(self.children())[index]
+        own = vars(self).get(str(index))
+        return own if isinstance(own, Module) else list(self.children())[index]
 
 
 class Sequential(ModuleList):

@@ -1,0 +1,39 @@
+"""Lists the demos: what each shows and how long it takes, in its own words."""
+
+import ast
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    try:
+        from _shared import SOURCE, missing
+    except ModuleNotFoundError as error:
+        print(f"demos: {error.name} is not installed: pip install --editable .", file=sys.stderr)
+        return 2
+    paths = sorted(HERE.glob("[!_]*.py"))
+    width = max(len(path.name) for path in paths)
+    for path in paths:
+        sentence, needs = described(path.read_text("utf-8"))
+        lacks = " ".join(missing(needs))
+        note = f" [{lacks} is not installed: {SOURCE} '.[demos]']" if lacks else ""
+        print(f"{path.name:<{width}}  {sentence}{note}")
+    return 0
+
+
+def described(source: str) -> tuple[str, list[str]]:
+    """The first line of a demo's docstring, and its NEEDS, without running it."""
+    module = ast.parse(source)
+    for node in module.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NEEDS":
+            needs = ast.literal_eval(node.value)
+            break
+    else:
+        needs = []
+    return (ast.get_docstring(module) or "").split("\n")[0], needs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

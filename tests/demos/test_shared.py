@@ -1,0 +1,236 @@
+"""The command line that all demos have, their list, and what they draw with."""
+
+import json
+import re
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import nn
+
+DEMOS = Path(__file__).parents[2] / "demos"
+DOC = "A demo (3 s).\n\nMore about it."
+
+
+@pytest.fixture
+def shared(demo):
+    return demo("_shared")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--seconds", "0"], "argument --seconds: expected a number above 0, got '0'"),
+        (["--seconds", "inf"], "expected a number above 0, got 'inf'"),
+        (["--seed", "1.5"], "argument --seed: expected a whole number of at least 0, got '1.5'"),
+        (["--report", "no/such/folder/r.json"], "--report no/such/folder/r.json: No such file"),
+        (["--plot", "."], "--plot .: Is a directory"),
+        (["--colour"], "unrecognized arguments: --colour"),
+    ],
+)
+def test_bad_options_exit_with_2_and_one_line(shared, capsys, options, says):
+    with pytest.raises(SystemExit) as stopped:
+        shared.Parser("demos/x.py", DOC).parse_args(options)
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert err.startswith(f"x.py: {says}" if "argument" in says else "x.py: ")
+    assert says in err
+    assert (out, err.count("\n")) == ("", 1)
+
+
+def test_what_is_not_installed_is_said_in_one_line(shared, capsys, monkeypatch):
+    monkeypatch.setattr(shared, "missing", list)
+    for options, says in [
+        ([], "no-such-package is not installed: pip install --editable '.[demos]'"),
+        (["--plot", "p.png"], "no-such-package is not installed"),
+    ]:
+        with pytest.raises(SystemExit, match="2"):
+            shared.Parser("x.py", DOC, needs=["no-such-package"]).parse_args(options)
+        assert capsys.readouterr().err.startswith(f"x.py: {says}")
+    with pytest.raises(SystemExit, match="2"):
+        shared.Parser("x.py", DOC).parse_args(["--plot", "p.png"])
+    assert (
+        "matplotlib is not installed: pip install --editable '.[plot]'" in capsys.readouterr().err
+    )
+
+
+def test_missing_packages_are_found(shared):
+    assert shared.missing(["numpy", "no-such-package"]) == ["no-such-package"]
+
+
+def test_the_default_of_seconds_is_what_the_docstring_says(shared):
+    assert shared.Parser("x.py", DOC).parse_args([]).seconds == 3
+
+
+def test_a_missed_threshold_is_said_and_the_exit_code_is_0(shared, capsys, tmp_path):
+    path = tmp_path / "r.json"
+    o = shared.Parser("x.py", DOC).parse_args(["--report", str(path)])
+    assert shared.finish(o, {"loss": 2}, "loss 2", "it learns", ["loss above 1"]) == 0
+    verdict = "loss 2: NOT shown by this run (loss above 1)"
+    assert capsys.readouterr().out == verdict + "\n"
+    options = {"seconds": 3, "seed": 0, "report": str(path), "plot": None}
+    assert json.loads(path.read_text()) == {
+        "verdict": verdict, "missed": ["loss above 1"], "figures": {"loss": 2}, "options": options,
+    }  # fmt: skip
+    assert shared.finish(o, {}, "loss 0.5", "it learns") == 0
+    assert capsys.readouterr().out == "loss 0.5: it learns\n"
+
+
+def test_a_png_is_drawn(shared, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "drawing"  # whatever its name
+    o = shared.Parser("x.py", DOC).parse_args(["--plot", str(path)])
+    curves = {"RNN": ([1, 2], [3.0, 4.0]), "GRU": ([1, 2], [1.0, 2.0])}
+    draw = lambda figure: shared.plot(figure.subplots(), curves, True, {"zero": 1}, xlabel="T")
+    shared.finish(o, {}, "1", "2", draw=draw)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+# ------------------------------------------------------------------------------- training
+
+
+class Slope(nn.Module):
+    """A number that wants to become small."""
+
+    def __init__(self):
+        self.x = nn.Parameter(tg.ones(1))
+
+
+def test_the_number_of_steps_follows_from_seconds_and_not_from_the_clock(shared, capsys):
+    budget = shared.Parser("x.py", DOC).parse_args(["--seconds", "1.5"]).budget
+    history = shared.trained(budget, Slope(), lambda m, _: m.x.sum(), lambda: None, 60, "down")
+    assert history.steps == 30
+    assert budget.spent == history.seconds
+    assert re.match(r"down +█.*▁ +loss 0\.8\d+ after 30 steps, 0\.\d s\n", capsys.readouterr().out)
+
+
+def test_training_ends_when_the_task_is_solved(shared, capsys):
+    loss = lambda model, _: model.x.square().sum()
+    budget = shared.Budget(9.0, 1.0)
+    history = shared.trained(budget, Slope(), loss, lambda: None, 9999, "x", solved=0.5)
+    assert 50 <= history.steps < 200
+    assert history.loss < 0.5
+    assert capsys.readouterr().out.endswith(" s, solved\n")
+
+
+def test_a_machine_that_is_much_too_slow_stops_early_and_says_so(shared, capsys):
+    budget = shared.Budget(1.0, 1.0, spent=10.0)
+    history = shared.trained(budget, Slope(), lambda m, _: m.x.sum(), lambda: None, 60, "x")
+    assert history.steps == 0
+    assert "ended early: seconds" in capsys.readouterr().out
+
+
+def test_control_c_ends_the_demo_with_130(shared):
+    wanted = [signal.SIGINT]  # once: a second one does not wait
+
+    def loss(model, _):
+        while wanted:
+            signal.raise_signal(wanted.pop())
+        return model.x.sum()
+
+    with pytest.raises(SystemExit, match="130"):
+        shared.trained(shared.Budget(9.0, 1.0), Slope(), loss, lambda: None, 60, "x")
+
+
+# ------------------------------------------------------------------------------- drawing
+
+
+def test_a_bar_is_as_long_as_its_part(shared):
+    assert shared.bar(0.5, 4) == "██"
+    assert shared.bar(1 / 32, 4) == "▏"
+    assert shared.bar(0, 4) == shared.bar(-1, 4) == ""
+    assert shared.bar(7, 4) == "████"
+
+
+def test_a_heat_map_goes_from_empty_to_full(shared):
+    assert shared.heat([[0, 1], [2, 4]]) == "  ░░\n▒▒██"
+    assert shared.heat(np.ones((1, 2)), wide=1) == "  "
+
+
+def test_a_curve_holds_the_means_of_some_steps(shared):
+    assert shared.curve([1.0, 3.0, 5.0], width=2) == ([0, 2], [2.0, 5.0])
+
+
+def drawn(chart):
+    return [line.rstrip() for line in chart.plain.split("\n")]
+
+
+def test_a_chart_puts_points_where_they_belong(shared):
+    lines = drawn(
+        shared.chart({"up": ([0, 10], [1, 3]), "flat": ([5], [2])}, width=11, height=3, x="T")
+    )
+    assert lines == [
+        "        3 │          ●",
+        "          │     ▲",
+        "        1 │●",
+        "          └───────────",
+        "           0   T    10",
+        "           ● up  ▲ flat",
+    ]
+
+
+def test_a_chart_has_levels_and_a_logarithmic_axis(shared):
+    lines = drawn(
+        shared.chart(
+            {"c": ([0, 1, 2, 3], [100, 10, 0, np.nan])}, 3, 3, log=True, levels={"base": 1}
+        )
+    )
+    assert lines[:3] == ["      100 │●", "          │  ●", "        1 │┄┄┄"]
+    assert lines[-1].endswith("┄ base")
+
+
+def test_curves_that_meet_take_turns(shared):
+    line = [0, 1, 2, 3], [1, 1, 1, 1]
+    assert drawn(shared.chart({"a": line, "b": line}, 4, 2))[0].endswith("│●▲●▲")
+
+
+def test_a_chart_without_points_says_so(shared):
+    assert shared.chart({"c": ([0], [np.inf])}).plain == "(nothing to draw)"
+
+
+def test_a_chart_is_coloured_on_a_terminal(shared):
+    console = Console(force_terminal=True, color_system="standard", record=True, file=sys.stderr)
+    console.print(shared.chart({"a": ([0, 1], [0, 1])}))
+    assert "\x1b[31m●" in console.export_text(styles=True)
+
+
+# ------------------------------------------------------------------------------- the list
+
+
+def test_the_list_has_every_demo_with_what_it_shows(program):
+    listed = program("-m", "demos")
+    assert listed.returncode == 0, listed.stderr
+    lines = listed.stdout.splitlines()
+    names = sorted(path.name for path in DEMOS.glob("[!_]*.py"))
+    assert [line.split()[0] for line in lines] == names
+    assert any(line.endswith("beside autograd (5 s).") for line in lines)
+
+
+def test_the_list_says_what_a_demo_lacks(demo, tmp_path, monkeypatch, capsys):
+    main = demo("demos.__main__")
+    (tmp_path / "a.py").write_text(f'"""{DOC}"""\nNEEDS = ["no-such-package"]\n')
+    monkeypatch.setattr(main, "HERE", tmp_path)
+    assert main.main() == 0
+    says = "no-such-package is not installed: pip install --editable '.[demos]'"
+    assert capsys.readouterr().out == f"a.py  A demo (3 s). [{says}]\n"
+
+
+def test_without_the_package_the_list_says_what_is_missing(program):
+    listed = program("-c", (
+        "import sys; sys.modules['rich'] = None; sys.argv = ['demos'];"
+        "import runpy; runpy.run_module('demos', run_name='__main__')"
+    ))  # fmt: skip
+    assert listed.returncode == 2
+    assert re.fullmatch(r"demos: rich[.\w]* is not installed: .*\n", listed.stderr)
+
+
+@pytest.mark.parametrize("start", [["demos/lectures_checked.py"], ["-m", "demos.lectures_checked"]])
+def test_a_demo_runs_as_a_file_and_as_a_module(program, start):
+    ran = program(*start, "--seconds", "0.1", PYTHONIOENCODING="ascii")
+    assert ran.returncode == 0, ran.stderr
+    assert "all agree with autograd" in ran.stdout

@@ -1,0 +1,148 @@
+"""What a person sees of training: a screen on a terminal, plain lines elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+WIDTH = 60  # of the bar and of the curve
+
+
+def display(trainer: Trainer, show: Any) -> Display:
+    """The display that `show` asks for: see `Trainer`."""
+    if show is False:
+        return Display(trainer)
+    from rich.console import Console  # here: who imports the package does not wait for it
+
+    console = show if isinstance(show, Console) else Console()
+    return Screen(trainer, console) if console.is_terminal else Lines(trainer)
+
+
+class Display:
+    """Shows nothing; what all displays share."""
+
+    every = math.inf  # seconds between two updates
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.shown = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def update(self) -> None:
+        """Shows how things stand, unless it has been done a moment ago."""
+        now = time.perf_counter()
+        if now - self.shown >= self.every:
+            self.shown = now
+            self.draw()
+
+    def draw(self) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        pass
+
+
+class Lines(Display):
+    """A line every few seconds."""
+
+    every = 5.0
+
+    def draw(self) -> None:
+        names_and_values = "  ".join(f"{name} {value}" for name, value in figures(self.trainer))
+        print(f"{self.trainer.history.seconds:5.0f} s  {names_and_values}", flush=True)
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+
+class Screen(Display):
+    """A panel that is drawn anew in its place, and taken away at the end."""
+
+    every = 0.25
+
+    def __init__(self, trainer: Trainer, console: Any) -> None:
+        from rich.live import Live
+
+        super().__init__(trainer)
+        self.live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        self.live.start()
+        self.draw()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.live.stop()
+
+    def draw(self) -> None:
+        self.live.update(screen(self.trainer), refresh=True)
+
+    def say(self, line: str) -> None:
+        self.live.console.print(line, style="bold red", highlight=False)
+
+
+def figures(trainer: Trainer) -> list[tuple[str, str]]:
+    """Names and values of what is worth watching."""
+    history = trainer.history
+    speed = history.steps / history.seconds if history.seconds else 0.0
+    shown = [("step", f"{history.steps:,}"), ("train", f"{history.loss:.4g}")]
+    if trainer.validation is not None:
+        shown.append(("validation", f"{history.validation:.4g}" if history.validations else "..."))
+    norm = f"{history.norms[-1]:.3g}" if history.norms else "..."
+    return [*shown, ("gradient norm", norm), ("steps/s", f"{speed:.1f}")]
+
+
+def screen(trainer: Trainer) -> Any:
+    """How things stand, as a panel: progress, losses, figures, and `Trainer.extra`."""
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    names, values = zip(*figures(trainer), strict=True)
+    numbers = Table.grid(padding=(0, 2))
+    for name in names:  # wide enough for all values, so that nothing moves
+        numbers.add_column(min_width=max(len(name), 9))
+    numbers.add_row(*names, style="dim")
+    numbers.add_row(*values)
+    parts: list[Any] = [
+        ProgressBar(1.0, trainer.progress, width=WIDTH),
+        Text(sparkline(trainer.history.losses, WIDTH), style="cyan"),
+        numbers,
+    ]
+    if trainer.extra is not None:
+        parts += ["", trainer.extra]
+    grid = Table.grid()  # keeps the bar as narrow as it is
+    for part in parts[:2]:
+        grid.add_row(part)
+    title = ", ".join(filter(None, [trainer.title, f"{trainer.history.seconds:.0f} s"]))
+    return Panel(Group(grid, *parts[2:]), title=title)
+
+
+def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
+    """The values as a row of blocks, low to high; means of neighbours where there are too many.
+
+    >>> sparkline([0, 7, 3.5])
+    '▁█▄'
+    """
+    if not len(values):
+        return ""
+    parts = np.array_split(np.array(values, float), min(width, len(values)))
+    means = np.array([part.mean() for part in parts])
+    levels = (means - means.min()) / (np.ptp(means) or 1) * (len(BLOCKS) - 1)
+    return "".join(BLOCKS[int(level)] for level in levels)
