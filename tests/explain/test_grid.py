@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import explain, nn
-from tinygrad_rnn.explain.look import Scale, figure, power, scale_of
+from tinygrad_rnn.explain.look import figure
 from tinygrad_rnn.recurrent import map_state
 
 
@@ -78,19 +78,3 @@ def test_notebooks_get_a_picture_that_keeps_its_style_to_itself(xs):
     assert grid._repr_svg_() == grid.svg()
     assert grid._repr_html_().startswith('<img alt="1 layer over 5 steps')
     assert "<style" not in grid._repr_html_()
-
-
-def test_a_scale_tells_all_apart_within_its_decades():
-    scale = scale_of([0.0, 3e-4, 0.2, np.inf, np.nan])
-    assert scale == Scale(-4, 0)
-    assert [scale.at(g) for g in (0.0, 1e-4, 1e-2, 1.0, 5.0)] == [0, 0, 0.5, 1, 1]
-    assert [scale.shade(g) for g in (0.0, 1e-4, 1.0, np.nan, np.inf)] == [
-        "zero", "g0", "g8", "bad", "bad",
-    ]  # fmt: skip
-    assert scale_of([1e-30, 1.0]) == Scale(-8, 0)
-    assert scale_of([]) == Scale(-1, 0)
-    assert scale_of([1.0]) == Scale(-1, 0)
-
-
-def test_powers_are_written_as_people_do():
-    assert power(-12) == "10⁻¹²"

@@ -27,7 +27,8 @@ def test_a_leaf_is_called_by_the_model_or_by_what_the_op_calls_it(rng):
     extra = tg.tensor(rng.standard_normal(2), requires_grad=True)
     loss = (model(tg.tensor(rng.standard_normal((4, 3)))) * extra).sum()
     lines = Lines(loss)
-    assert [lines.leaf_name(i) for i in range(3)] == ["weight", "bias", "leaf (2,)"]
+    assert [lines.leaf_name(i) for i in range(3)] == ["weight", "bias", "leaf"]
+    assert [lines.leaf_label(i) for i in range(3)] == ["weight", "bias", "leaf (2,)"]
     both = nn.ModuleList([model])
     assert [Lines(loss, both).leaf_name(i) for i in range(2)] == ["0.weight", "0.bias"]
 
@@ -159,6 +160,11 @@ def test_what_is_no_loss_is_a_clear_error(made, complaint):
 def test_what_is_no_tensor_is_a_clear_error():
     with pytest.raises(TypeError, match="expected the loss, a Tensor; got float"):
         Lines(3.0)
+
+
+def test_what_is_no_module_is_a_clear_error(loss):
+    with pytest.raises(TypeError, match="expected a Module as model, got list"):
+        Lines(loss, [nn.Linear(1, 1)])
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-200, 1e200])

@@ -71,7 +71,7 @@ class Grid(Shown):
     @property
     def title(self) -> str:
         """What there is, in one line."""
-        layers = {(layer.level, layer.shelf) for layer in self.fold.layers}
+        layers = {(layer.level, layer.shelf) for layer in self.fold.layers if not layer.aside}
         time = f"{_count(len(layers), 'layer')} over {_count(self.fold.columns, 'step')}"
         tape, loss = _count(len(self.lines), "line"), f"loss {figure(self.lines.loss.item())}"
         return " · ".join([time, tape, loss] if layers else [tape, loss])

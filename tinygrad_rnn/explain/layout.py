@@ -50,7 +50,7 @@ class Row:
 
 @dataclass
 class Band:
-    """Lines outside of time: their places, from the left end."""
+    """Lines outside of time; x is counted from the middle."""
 
     nodes: dict[int, Point]
     width: float

@@ -29,8 +29,8 @@ class Lines:
     Nothing here changes it: `walk` is the walk that `backward` makes, but frees nothing and adds
     to no ``.grad``.  With a model its parameters are called by their names.
 
-    Raises: TypeError for what is no Tensor; ValueError for one that is not a single number, or that
-    nothing led to; RuntimeError when backward has freed the tape already.
+    Raises: TypeError for what is no Tensor, or no Module; ValueError for a tensor that is not a
+    single number, or that nothing led to; RuntimeError when backward has freed the tape already.
     """
 
     def __init__(self, loss: Tensor, model: Module | None = None) -> None:
@@ -43,6 +43,8 @@ class Lines:
                 f"explain: expected the loss, one number on the tape; this tensor {why}: {hint}"
                 + ("" if loss.grad_fn else " recorded with requires_grad=True")
             )
+        if model is not None and not isinstance(model, Module):
+            raise TypeError(f"explain: expected a Module as model, got {type(model).__name__}")
         self.loss = loss
         self.nodes = tape([(loss.grad_fn, 0)])
         self.number = {node: i for i, node in enumerate(self.nodes)}
@@ -123,7 +125,12 @@ class Lines:
         while self.reshapes(use.line) and (use.line, 0) in self.users:
             use = self.users[use.line, 0][0]
         name = self.input_names(use.line)[use.input]
-        return name if name in ("weight", "bias") else f"leaf {leaf.shape}"
+        return name if name in ("weight", "bias") else "leaf"
+
+    def leaf_label(self, i: int) -> str:
+        """Its name, with the shape where that says nothing by itself."""
+        name = self.leaf_name(i)
+        return f"{name} {self.leaves[i].shape}" if name == "leaf" else name
 
     def reshapes(self, i: int) -> bool:
         """Whether a line only gives what it gets in another form: a weight stays a weight."""

@@ -4,15 +4,17 @@ from collections.abc import Iterable
 from math import ceil, floor, inf, isfinite, log10
 from typing import NamedTuple
 
+from ..autograd.elementwise import Row, words
+
 FAMILIES = {
-    "product": "linear matmul conv1d conv2d",
-    "curve": "tanh sigmoid relu leaky_relu elu softplus silu exp expm1 log log1p sqrt rsqrt sin "
-    "cos abs softmax log_softmax logsumexp",
-    "arithmetic": "add sub mul div neg pow power square reciprocal maximum minimum clamp where",
+    "product": "linear matmul",
+    "curve": "softmax log_softmax logsumexp",
+    "arithmetic": "where",
     "total": "sum prod cumsum amax amin",
-    "shape": "concat split stack unbind reshape permute expand flip pad index put clone cast",
+    "shape": "cast clone concat expand flip index pad permute put reshape split stack unbind "
+    "windows",
 }  # fmt: skip
-"""The kinds of op that have a colour of their own; what is in none is "other"."""
+"""The kinds of op that have a colour of their own, besides the rows of the calculus table."""
 
 WORDS = {
     "product": "product with a weight",
@@ -20,7 +22,7 @@ WORDS = {
     "arithmetic": "arithmetic",
     "total": "sum",
     "shape": "moves values",
-    "other": "compiled",
+    "other": "compiled, or your own",
 }
 _FAMILY = {op: family for family, ops in FAMILIES.items() for op in ops.split()}
 
@@ -34,9 +36,14 @@ SIGNS = {
 """Short signs for the nodes of a step; all other ops show the beginning of their name."""
 
 
-def family(op: str) -> str:
-    """The kind of an op."""
-    return _FAMILY.get(op, "other")
+def family(op: str, row: Row | None) -> str:
+    """The kind of an op: what a row computes with operators alone is arithmetic."""
+    return _FAMILY.get(op) or (_of_row(row) if row else "other")
+
+
+def _of_row(row: Row) -> str:
+    known = {*row.inputs, *row.constants}
+    return "arithmetic" if set(words(row.forward)) <= known else "curve"
 
 
 def sign(op: str) -> str:

@@ -175,24 +175,24 @@ class Figure {
       marks.append(label);
     }
     for (const c of near) time.append(this.moved(c * pitch, this.edges(c)));
-    for (const c of near) time.append(this.moved(c * pitch, this.circles(c)));
+    for (const c of near) time.append(this.moved(c * pitch, this.pills(c)));
     rows.forEach((row, k) => {
       if (!row.compiled) return;
       const low = Math.max(Math.min(row.columns[0], row.columns.at(-1)) * pitch, this.offset);
       const high = Math.min(Math.max(row.columns[0], row.columns.at(-1)) * pitch + cell, this.offset + this.width);
       if (low > high) return;
       row.note.forEach((note, n) => time.append(element("text", { class: "note", x: low + 16, y: row.y + 22 + 16 * n }, note)));
-      time.append(this.moved((low + high) / 2, [...this.edges(-2 - k), ...this.circles(-2 - k)]));
+      time.append(this.moved((low + high) / 2, [...this.edges(-2 - k), ...this.pills(-2 - k)]));
     });
     time.append(marks);
     const widest = Math.max(1, ...bands.map((band) => band.w)), fit = Math.min(1, this.width / widest);
-    above.append(...this.edges(-1), ...this.circles(-1));
+    above.append(...this.edges(-1), ...this.pills(-1));
     above.setAttribute("transform", `translate(${MARGIN + this.width / 2} 0) scale(${fit} 1)`);
     this.lens.replaceChildren(below, names, time, above);
     this.pan.value = Math.round(this.offset / pitch);
     const to = Math.min(columns, Math.floor((this.offset + this.width + 1) / pitch + 0.2));
     this.panned.lastChild.textContent = `t = ${Math.round(this.offset / pitch)} to ${to - 1}, of ${columns}`;
-    this.bands();
+    this.overview();
     this.light();
     if (active) this.lens.querySelector(`[data-key="${active}"]`)?.focus();
   }
@@ -212,7 +212,7 @@ class Figure {
       }));
   }
 
-  circles(frame) {
+  pills(frame) {
     const { ops, op, spots, spot, shape, gradient } = this.scene;
     return (this.frames.get(frame)?.nodes ?? []).map((i) => {
       const [name, family, sign] = ops[op[i]];
@@ -250,7 +250,7 @@ class Figure {
   }
 
   // All of time, each layer a row of colours; steps that would be narrower than a pixel share one.
-  bands() {
+  overview() {
     const { columns, rows, pitch } = this.scene;
     const steps = rows.filter((row) => !row.compiled);
     this.strip.style.display = steps.length ? "" : "none";

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -57,9 +58,7 @@ def page(
         "data": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
         "script": _text("page.js"),
     }
-    text = _text("page.html")
-    for name, part in parts.items():
-        text = text.replace("{{" + name + "}}", part)
+    text = re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _text("page.html"))
     if path is not None:
         Path(path).write_text(text, "utf-8")
     return Page(text)

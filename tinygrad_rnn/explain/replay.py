@@ -148,7 +148,7 @@ class Replay:
 
     def _called(self, line: int, output: int) -> str:
         if line < 0:
-            return self.lines.leaf_name(-1 - line)
+            return self.lines.leaf_label(-1 - line)
         node = self.lines.nodes[line]
         part = f"[{output}]" if len(node.outputs) > 1 else ""
         return f"{line} {node.op.__name__}{part}"

@@ -114,7 +114,7 @@ class _Scene:
         """Leaves with short names: those of the same module say it only once."""
         labels, before = [], ""
         for k in leaves:
-            name = self.lines.leaf_name(k).removeprefix(layer + ".")
+            name = self.lines.leaf_label(k).removeprefix(layer + ".")
             module, _, last = name.rpartition(".")
             short = last if module == before else name
             labels.append((k, short if len(short) <= LABEL else "…" + short[1 - LABEL :]))
@@ -128,7 +128,7 @@ class _Scene:
             name, row = node.op.__name__, self.lines.row(i)
             rule, names = self.lines.rule(i), self.lines.input_names(i)
             keeps = sorted(row.remembers) if row else ()
-            said = name, family(name), sign(name), tuple(rule), tuple(names), tuple(keeps)
+            said = name, family(name, row), sign(name), tuple(rule), tuple(names), tuple(keeps)
             self.known[key] = self._index(self.ops, said)
         return self.known[key]
 

@@ -100,7 +100,7 @@ def _weights(grid: "Grid", layers: list[int], room: int) -> Text:
     lines = grid.lines
     members = (i for k in layers for step in grid.fold.layers[k].steps for i in step.values())
     leaves = sorted({-1 - use.parent for i in members for use in lines.uses[i] if use.parent < 0})
-    parts = [f"{lines.leaf_name(k)} {figure(grid.flow.leaves[k])}" for k in leaves]
+    parts = [f"{lines.leaf_label(k)} {figure(grid.flow.leaves[k])}" for k in leaves]
     text = Text(" · ".join(parts), "dim italic", no_wrap=True)
     text.truncate(room, overflow="ellipsis")
     return Text(" " * (NAME + 2)) + text
