@@ -3,7 +3,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = 184; // left of time, for names and weights
-const SMALLEST = 0.7; // the scale below which not all steps are shown at once
+const SMALLEST = 0.65; // the scale below which not all steps are shown at once
 const { scenes, names, words, shades } = JSON.parse(document.getElementById("data").textContent);
 
 const number = (x) => (x === "nan" ? NaN : x === "inf" ? Infinity : x === "-inf" ? -Infinity : x);
