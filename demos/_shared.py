@@ -175,6 +175,11 @@ def say(*things: Any) -> None:
     Console(highlight=False, soft_wrap=True).print(*things)
 
 
+def unmet(thresholds: Mapping[str, Any]) -> list[str]:
+    """Those claims that do not hold: what `finish` calls missed."""
+    return [claim for claim, holds in thresholds.items() if not holds]
+
+
 def finish(
     o: argparse.Namespace,
     figures: Mapping[str, Any],

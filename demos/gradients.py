@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from _shared import LAYERS, Curve, Parser, chart, curve, finish, plot, say, trained
+from _shared import LAYERS, Curve, Parser, chart, curve, finish, plot, say, trained, unmet
 from adding import BASELINE, SOLVED, Adder, loss, sequences
 from rich.table import Table
 
@@ -132,15 +132,15 @@ def main(arguments: list[str] | None = None) -> int:
     clipped, wild = runs.values()
     blown_up = wild.ended == "diverged" or wild.loss > 10 * BASELINE
     powers = max(abs(f[-1] / s**T - 1) for s, f in zip(SIGMAS, linear.values(), strict=True))
-    missed = [f"fresh {cell} keeps it" for cell in LAYERS if fresh[cell][-1] > 1e-3]
-    missed += [
-        f"{cell} has not learnt to keep it" for cell in ("GRU", "LSTM") if learnt[cell][-1] < 0.1
-    ]
-    missed += ["the plain RNN keeps it"] if learnt["RNN"][-1] > 1e-3 else []
-    missed += ["not σ to the power of the distance"] if powers > 0.01 else []
-    missed += [] if saturated[-1] < 1e-3 else ["saturated, and it does not vanish"]
-    missed += [] if clipped.loss < 0.9 * BASELINE else ["clipping does not save the run"]
-    missed += [] if blown_up else ["without clipping nothing blows up"]
+    missed = unmet({
+        "fresh networks lose it": max(f[-1] for f in fresh.values()) < 1e-3,
+        "GRU and LSTM learn to keep it": min(learnt["GRU"][-1], learnt["LSTM"][-1]) > 0.1,
+        "the RNN does not": learnt["RNN"][-1] < 1e-3,
+        "nearly linear, it is σ to the power of the distance": powers < 0.01,
+        "saturated, it vanishes": saturated[-1] < 1e-3,
+        "clipped, the run learns": clipped.loss < 0.9 * BASELINE,
+        "not clipped, it blows up": blown_up,
+    })  # fmt: skip
     measured = ", ".join(f"{cell} {learnt[cell][-1]:.1g}" for cell in reversed(LAYERS))
     endings = {name: {"loss": h.loss, "norm": max(h.norms), "steps": h.steps, "ended": h.ended}
                for name, h in runs.items()}  # fmt: skip

@@ -42,11 +42,12 @@ def save(obj: Any, path: str | Path, config: dict[str, Any] | None = None) -> No
 
     Raises: CheckpointError where it cannot be written; TypeError for what cannot be saved.
 
-    >>> import tempfile
+    >>> from tempfile import TemporaryDirectory
     >>> from tinygrad_rnn import nn
-    >>> path = tempfile.mkdtemp() + "/line.safetensors"
-    >>> save(nn.Linear(2, 1), path, config={"in_features": 2, "out_features": 1})
-    >>> load(path, nn.Linear)
+    >>> with TemporaryDirectory() as folder:
+    ...     path = f"{folder}/line.safetensors"
+    ...     save(nn.Linear(2, 1), path, config={"in_features": 2, "out_features": 1})
+    ...     load(path, nn.Linear)
     Linear(2, 1)
     """
     if isinstance(obj, Module):

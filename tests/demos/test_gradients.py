@@ -39,7 +39,8 @@ def test_a_nearly_linear_rnn_follows_its_singular_value(gradients, rng, sigma):
 
 
 def test_clipping_saves_the_run_that_blows_up(gradients):
-    clipped, wild = (gradients.descent(0, 40, clip) for clip in (1.0, None))
+    with tg.compiled(False):
+        clipped, wild = (gradients.descent(0, 40, clip) for clip in (1.0, None))
     assert wild.ended == "diverged"
     assert max(wild.norms) > 1e6
     assert clipped.ended == "steps"
@@ -47,9 +48,9 @@ def test_clipping_saves_the_run_that_blows_up(gradients):
 
 
 def test_a_tiny_budget_runs_through_and_is_honest(run):
-    ran = run("gradients", "--seconds", "0.2")
+    ran = run("gradients", "--seconds", "0.2", plain=True)
     assert ran.code == 0
-    assert "GRU has not learnt to keep it" in ran.missed
+    assert "GRU and LSTM learn to keep it" in ran.missed
     assert len(ran.figures["flow"]["LSTM, fresh"]) == 100
     assert "NOT shown" in ran.last[0]
 

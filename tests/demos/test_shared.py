@@ -81,6 +81,10 @@ def test_a_missed_threshold_is_said_and_the_exit_code_is_0(shared, capsys, tmp_p
     assert capsys.readouterr().out == "loss 0.5: it learns\n"
 
 
+def test_claims_that_do_not_hold_are_unmet(shared):
+    assert shared.unmet({"a": np.True_, "b": False, "c": 2 > 1}) == ["b"]
+
+
 def test_a_png_is_drawn(shared, tmp_path):
     pytest.importorskip("matplotlib")
     path = tmp_path / "drawing"  # whatever its name

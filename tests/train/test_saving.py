@@ -1,3 +1,5 @@
+import signal
+
 import numpy as np
 import pytest
 
@@ -290,6 +292,23 @@ def test_checkpoints_come_every_so_many_seconds(path):
     )
     training.fit(DATA, steps=2)
     assert saved == [False, True]
+
+
+def test_an_interrupted_run_is_saved_and_goes_on(path):
+    whole = trainer().fit(DATA, DATA, steps=9, validate_every=2)
+
+    def interrupt(training):
+        if training.history.steps == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    history = trainer(checkpoint=path, callbacks=[interrupt]).fit(
+        DATA, DATA, steps=9, validate_every=2
+    )
+    assert (history.ended, history.steps, history.exit_code) == ("interrupted", 4, 130)
+    history = trainer().resume(path).fit(DATA, DATA, steps=5, validate_every=2)
+    assert history.losses == whole.losses
+    assert history.validations == whole.validations
+    assert (history.ended, history.exit_code) == ("steps", 0)
 
 
 def test_a_run_that_diverges_keeps_the_last_good_checkpoint(path):

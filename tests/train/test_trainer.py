@@ -338,6 +338,28 @@ def test_a_second_fit_goes_on_in_the_middle_of_the_epoch():
     assert weights(16) == weights(5, 2, 9)
 
 
+def test_what_is_compiled_is_compiled_once():
+    passes = []
+
+    def loss(model, batch):
+        passes.append(1)
+        return squared(model, batch)
+
+    training = trainer(Slope(), loss)
+    for _ in range(3):
+        training.fit(DATA, steps=1)
+    assert len(passes) == 1 + 3
+
+
+def test_a_validation_after_training_is_noted(tmp_path):
+    training = trainer(Slope(), log=tmp_path / "log")
+    training.fit(DATA, DATA, steps=1)
+    with tg.no_grad():
+        training.model.w.copy_(3.0)
+    assert training.validate() == training.history.validation == 0.0
+    assert training.history.validation_steps == [1]
+
+
 def test_other_batches_start_at_their_beginning():
     seen = []
 

@@ -41,22 +41,25 @@ class Trainer:
     ``callback(trainer)``.  It may read ``trainer.history``, call `validate` or `stop`, and set
     ``trainer.extra`` to what rich can print, which the screen then shows as well.
 
-    **Truncated backpropagation through time** (`carry`).  The batches are consecutive chunks of k1
-    steps, time first, as `ContiguousBatches` gives them.  The state that `loss` returns is detached
-    and given to it with the next chunk; it is None at the first of an epoch.  The gradient goes
-    back through the chunk.  With `k2`, a multiple of k1, it goes back through the last k2 steps:
-    the chunks of this window are run again, from the state that was carried into the window, and
-    the loss is that of the newest chunk alone, so that each step's loss counts in one update.
-    Source: BPTT(h; h') with h = k2, h' = k1, of Williams and Peng, "An Efficient Gradient-Based
-    Algorithm for On-Line Training of Recurrent Network Trajectories", 1990.  There the activations
-    of the old weights are walked back; here the window is computed with the new ones, so the
-    gradient is exact for its start.
+    With `carry`, backpropagation through time is truncated.  The batches are consecutive chunks of
+    k1 steps, time first, as `ContiguousBatches` gives them.  The state that `loss` returns is
+    detached and given to it with the next chunk; it is None at the first of an epoch.  The gradient
+    goes back through the chunk.  With `k2`, a multiple of k1, it goes back through the last k2
+    steps: the chunks of this window are run again, from the state that was carried into it, and the
+    loss is that of the newest chunk alone, so each step's loss counts in one update::
 
-    **What is seen and kept.**  `show`: None for a live screen on a terminal and plain lines
-    elsewhere, a rich Console for one of your own, False for silence.  `log` is a file that gets a
-    line of JSON for each step and each validation, after those that it has.  `checkpoint` is a file
-    that is replaced every `every_steps` and every `every_seconds`, and when training ends (but not
-    when it diverges); see `save` and `resume`.
+        window of chunks c - k2/k1 + 1, ..., c:   gradient of loss(c) by the weights,
+        from the detached state at its start, which was computed when it came into the window
+
+    `show`: None for a live screen on a terminal and plain lines elsewhere, a rich Console for one
+    of your own, False for silence.  `log` is a file that gets a line of JSON for each step and each
+    validation, after those that it has.  `checkpoint` is a file that is replaced every
+    `every_steps` and every `every_seconds`, and when training ends (but not when it diverges); see
+    `save` and `resume`.
+
+    Source: BPTT(h; h') with h = k2, h' = k1: Williams and Peng, "An Efficient Gradient-Based
+    Algorithm for On-Line Training of Recurrent Network Trajectories", 1990.  They walk back over
+    activations of older weights; here the window is computed with the present ones.
 
     Raises: ValueError for options that do not fit together; CheckpointError for a `checkpoint` that
     cannot be written.
@@ -97,6 +100,7 @@ class Trainer:
         self.validation: Any = None
         self.waiting: dict[str, Any] | None = None  # the position of a run that is resumed
         self._patience: int | None = None
+        self._warmed_up: Feed | None = None
         self._budget = Budget({}, {})
         self._wish = ""  # why a callback wants to stop
         self._saved = 0.0  # when
@@ -158,6 +162,7 @@ class Trainer:
         with ExitStack() as stack:
             self._interrupts = stack.enter_context(Interrupts())
             self._write = stack.enter_context(lines_of_json(self.log))
+            stack.callback(setattr, self, "_write", _nowhere)
             self._display = stack.enter_context(display(self, self.show))
             ended = self._train(feed, validate_every)
             if ended not in ("interrupted", "diverged"):
@@ -167,7 +172,6 @@ class Trainer:
             if self.checkpoint is not None and ended != "diverged":
                 self.save()
             history.signal = self._interrupts.number
-        self._write = _nowhere
         return history
 
     def validate(self) -> float:
@@ -241,7 +245,7 @@ class Trainer:
 
     def _train(self, feed: Feed, validate_every: float | None) -> str:
         """Step after step; returns why it ended."""
-        history, cold = self.history, True
+        history = self.history
         while not (reason := self._reason_to_end()):
             start = time.perf_counter()
             batch = feed.next()
@@ -251,9 +255,9 @@ class Trainer:
                 if self.validation is not None and validate_every is None:
                     self._judge()
                 continue
-            if cold:
-                self._warm_up(batch)
-                cold, start = False, time.perf_counter()
+            if self._warmed_up is not feed:
+                self._warm_up(feed, batch)
+                start = time.perf_counter()
             loss, norm = self.updates(batch)
             history.seconds += time.perf_counter() - start
             if not math.isfinite(norm):
@@ -281,13 +285,13 @@ class Trainer:
             return "patience"
         return self._wish or self._budget.used_up(self._done())
 
-    def _warm_up(self, batch: Any) -> None:
-        """What is compiled is no part of the training, nor is what is drawn meanwhile."""
-        batches = self.feed and self.feed.batches
-        found = chance.generators(self.model, batches=batches)
+    def _warm_up(self, feed: Feed, batch: Any) -> None:
+        """Compiling is no part of the training, nor is what is drawn meanwhile."""
+        found = chance.generators(self.model, batches=feed.batches)
         before = chance.states(found)
         self.updates.warm_up(batch)
         chance.set_states(found, before)
+        self._warmed_up = feed
 
     def _judge(self) -> None:
         """A validation on which patience and some schedules depend."""
@@ -298,9 +302,8 @@ class Trainer:
             self.schedule.step(value)
 
     def _finish(self) -> None:
-        if self.validation is not None and self.history.validation_steps[-1:] != [
-            self.history.steps
-        ]:
+        history = self.history
+        if self.validation is not None and history.validation_steps[-1:] != [history.steps]:
             self.validate()
         if self._patience is not None:
             self.best.put_back(self.model)
@@ -321,11 +324,9 @@ class Trainer:
         return self.every_seconds is not None and past >= self.every_seconds
 
     def _say_why(self, loss: float, norm: float) -> None:
-        found = (
-            f"the norm of the gradient is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
-        )
+        what = f"norm of the gradient is {norm}" if math.isfinite(loss) else f"loss is {loss}"
         self._display.say(
-            f"training ended after {self.history.steps} steps: {found}; try a smaller learning "
+            f"training ended after {self.history.steps} steps: the {what}; try a smaller learning "
             "rate, or clip="
         )
 
