@@ -104,6 +104,21 @@ def test_pointing_at_nodes_shows_the_numbers_of_python(visit, rng):
                 assert mean == pytest.approx(known.mean, rel=1e-3, abs=1e-9)
 
 
+def test_gradients_that_meet_are_told_from_those_of_several_outputs(visit, rng):
+    model, loss = made(rng, 3)
+    view, grid = visit(explain.page(loss, model=model)), explain.grid(loss)
+    ops = [node.op.__name__ for node in grid.lines.nodes]
+    cut = ops.index("unbind")
+    view.locator(f'.lens .node[data-line="{cut}"]').hover()
+    assert "at its 3 outputs together" in view.locator("#numbers").inner_text()
+    users = grid.lines.users
+    met = next(i for i in range(len(ops)) if len(users.get((i, 0), ())) == 2)
+    view.locator(f'.lens .node[data-line="{met}"]').hover()
+    lines = ", ".join(str(use.line) for use in reversed(users[met, 0]))
+    text = view.locator("#numbers").inner_text()
+    assert f"2 gradients met and were added: from lines {lines}" in text
+
+
 def test_pointing_at_a_weight_shows_its_gradient(visit, rng):
     model, loss = made(rng, 3)
     view = visit(explain.page(loss, model=model))

@@ -343,8 +343,9 @@ class Figure {
 
   part(title, ...children) { return html("div", {}, html("h4", {}, title), ...children); }
 
-  value(statistics, shape) {
-    if (!statistics) return [html("p", { class: "big", "data-shape": "" }, shape), html("p", { class: "soft" }, "not kept: no derivative mentions it")];
+  value(statistics, shape, outputs = 1) {
+    const why = outputs > 1 ? `${outputs} values` : "not kept: no derivative mentions it";
+    if (!statistics) return [html("p", { class: "big", "data-shape": "" }, shape), html("p", { class: "soft" }, why)];
     const [mean, std, low, high] = statistics.map(figure);
     return [
       html("p", { class: "big", "data-shape": "" }, shape),
@@ -353,12 +354,13 @@ class Figure {
   }
 
   node(i) {
-    const { ops, op, shape, gradient, edges, value, leaves } = this.scene;
+    const { ops, op, shape, gradient, edges, value, leaves, outputs } = this.scene;
     const [name, , , rule, inputs, keeps] = ops[op[i]];
     const readers = this.readers[i];
     const sum = i === this.lines - 1 ? "the loss itself"
       : readers.length === 1 ? `from line ${readers[0]}`
-      : `${readers.length} gradients met and were added: from lines ${readers.slice(0, 6).join(", ")}${readers.length > 6 ? ", …" : ""}`;
+      : `${outputs[i] > 1 ? `at its ${outputs[i]} outputs together` : `${readers.length} gradients met and were added`}: `
+        + `from lines ${readers.slice(0, 6).join(", ")}${readers.length > 6 ? ", …" : ""}`;
     const passed = i >= this.lines - this.done;
     const goes = edges[i].slice(0, 6).map(([k, parent, g]) => {
       const to = parent < 0 ? leaves[-1 - parent].name : `${parent} ${ops[op[parent]][0]}`;
@@ -369,7 +371,7 @@ class Figure {
       html("div", { "data-shown": i }, html("h3", {}, name), html("p", {}, this.place(i)),
         html("p", { class: "soft" }, `line ${i}, step ${this.lines - i} of the walk`)),
       this.part("Rule", html(rule.length > 1 ? "code" : "p", {}, rule.join("\n").replaceAll("`", "")), html("p", { class: "soft" }, keeps.length ? `keeps ${keeps.join(", ")}` : "")),
-      this.part("Value", ...this.value(value[i], shape[i])),
+      this.part("Value", ...this.value(value[i], shape[i], outputs[i])),
       this.part("Gradient", html("p", { class: "big", "data-gradient": "" }, figure(gradient[i])), html("p", { class: "soft" }, passed ? sum : "not reached yet")),
       this.part("What leaves", ...goes),
     );

@@ -90,6 +90,7 @@ class _Scene:
             "op": ops,
             "spot": spots,
             "column": self.column,
+            "outputs": [len(node.outputs) for node in lines.nodes],
             "shape": [self._shape(i) for i in count],
             "place": [self._place(i) for i in count],
             "gradient": [_number(self.flow.at[i]) for i in count],
