@@ -249,8 +249,10 @@ def test_gates_are_parts_of_the_rows(xs, rng):
     assert c.gates["f"][3, 1] == pytest.approx(np.linalg.norm(forget), rel=1e-10)
     by_number = explain.contributions(losses, cell.gates.bias, gates=4)
     assert list(by_number.gates) == ["0", "1", "2", "3"]
-    with pytest.raises(ValueError, match=r"the 16 rows .* cannot be cut into 3 gates"):
-        explain.contributions(losses, cell.gates.weight, gates=3)
+    for gates, count in [(3, 3), (0, 0), ("ifg", 3)]:
+        message = rf"shape \(16, 7\), cannot be cut into {count} gates"
+        with pytest.raises(ValueError, match=message):
+            explain.contributions(losses, cell.gates.weight, gates=gates)
 
 
 def test_terms_that_are_too_large_to_keep_are_computed_again(rnn, xs, monkeypatch):

@@ -121,6 +121,17 @@ def test_of_many_numbers_some_are_compared(monkeypatch):
     assert v.worst < 1e-7
 
 
+def test_a_state_may_count_steps():
+    class Counts(nn.RNNCell):
+        def __call__(self, x, state):
+            h, t = state
+            h, _ = super().__call__(x, h * (t + 1).double())
+            return h, (h, t + 1)
+
+    v = explain.verify_bptt(Counts(2, 3), tg.randn(4, 2, 2), (tg.ones(2, 3), tg.tensor(0)))
+    assert v.worst < 1e-7
+
+
 def test_frozen_parameters_are_left_out_and_tied_ones_stay_tied():
     class Tied(nn.Module):
         def __init__(self):

@@ -25,8 +25,9 @@ def contributions(
     count from 0.  So several uses in one step have one term together, and so have, in step 0, those
     of an encoder that runs before the first loss.  A parameter that is used once, before the loop,
     has no steps: pass the tensor made from it that the steps use.  In a stack of layers each has
-    its own parameters, and so its own terms, whose paths lead through the layers above.  For a
-    layer that runs backwards in time pass ``losses[::-1]``: its step k is the k-th that it takes.
+    its own parameters, and so its own terms, whose paths lead through the layers above; below a
+    layer that reads in both directions every use is in step 0, for the first loss depends on all.
+    For a layer that runs backwards in time pass ``losses[::-1]``: its step k is the k-th it takes.
 
     `gates` cuts the rows of the parameter into so many equal parts, or into parts of these names
     ("ifgo" for an LSTM, "rz" for a GRU), with norms of their own.
@@ -60,11 +61,12 @@ def _names(parameter: Tensor, gates: int | Sequence[str] | None) -> list[str]:
     if gates is None:
         return []
     names = [str(i) for i in range(gates)] if isinstance(gates, int) else list(gates)
-    rows = parameter.shape[0] if parameter.ndim else 1
-    if not names or rows % len(names):
+    if len(set(names)) < len(names):
+        raise ValueError(f"contributions: expected gates of different names, got {gates!r}")
+    if not parameter.ndim or not names or parameter.shape[0] % len(names):
         raise ValueError(
-            f"contributions: the {rows} rows of the parameter, shape {parameter.shape}, cannot be "
-            f"cut into {len(names)} gates"
+            f"contributions: the rows of the parameter, shape {parameter.shape}, cannot be cut "
+            f"into {len(names)} gates of the same size"
         )
     return names
 
@@ -121,12 +123,12 @@ class Contributions(Pictured):
     def row_sum(self, t: int) -> Array:
         """dL_t/dW, the gradient of one loss."""
         self._in_range(t)
-        return self.sum((np.arange(self.steps) == t)[:, None] & self._below)
+        return self.sum((np.arange(self.steps) == t)[:, None])
 
     def column_sum(self, k: int) -> Array:
         """What all losses send to the use in step k: the gradient of that one copy of W."""
         self._in_range(k)
-        return self.sum((np.arange(self.steps) == k) & self._below)
+        return self.sum((np.arange(self.steps) == k) & np.tri(self.steps, dtype=bool))
 
     def heatmaps(self) -> list[HeatMap]:
         """The norms of the terms with those of their sums; then those of each gate."""
@@ -137,10 +139,6 @@ class Contributions(Pictured):
 
     def __repr__(self) -> str:
         return f"<Contributions to {self.shape} over {self.steps} steps>"
-
-    @property
-    def _below(self) -> Array:
-        return np.tri(self.steps, dtype=bool)
 
     def _row(self, t: int) -> dict[int, Array]:
         if t in self._terms:

@@ -11,13 +11,13 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console, ConsoleOptions
-from rich.text import Text
 
 from ..autograd.primitives import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions
+    from rich.text import Text
 
 DECADES = 8  # what is smaller by more has the colour of the smallest
 CELLS = 32  # in each direction of the terminal; longer runs are folded
@@ -85,9 +85,12 @@ class Pictured:
         return "\n\n".join(text(m, coloured=False).plain for m in self.heatmaps())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        from rich.text import Text
+
         coloured = console.color_system is not None and not console.no_color
         for i, heatmap in enumerate(self.heatmaps()):
-            yield Text("\n" * bool(i), end="")
+            if i:
+                yield Text()
             yield text(heatmap, coloured)
 
     def _repr_html_(self) -> str:
@@ -105,6 +108,8 @@ class Pictured:
 
 def text(heatmap: HeatMap, coloured: bool) -> Text:
     """A map in characters, two for each cell; in colour, or from "." (small) to "@" (large)."""
+    from rich.text import Text  # imported when it is used: programs that show nothing do not wait
+
     m, n = heatmap.folded(CELLS)
     T, margin = len(m.values), len(str(len(heatmap.values) - 1)) + 4
     out = Text(heatmap.title + "\n", no_wrap=True)
@@ -128,9 +133,7 @@ def text(heatmap: HeatMap, coloured: bool) -> Text:
     out.append(*_cell(m, high, coloured))
     out.append(f" {high:.2g}   ")
     out.append(*_cell(m, low, coloured))
-    out.append(
-        f" {low:.2g}   logarithmic" + (f"; a cell is the largest of {n} x {n} steps" * (n > 1))
-    )
+    out.append(f" {low:.2g}   logarithmic{_folding(n)}")
     return out
 
 
@@ -146,6 +149,10 @@ def _cell(m: HeatMap, value: float, coloured: bool, blank: bool = False) -> tupl
     if coloured:
         return "  ", f"on {colour(level)}"
     return 2 * RAMP[min(int(level * len(RAMP)), len(RAMP) - 1)], ""
+
+
+def _folding(n: int) -> str:
+    return f"; a cell is the largest of {n} x {n} steps" if n > 1 else ""
 
 
 def colour(level: float) -> str:
@@ -177,11 +184,10 @@ def _html(heatmap: HeatMap) -> str:
         rows.append(f'<tr style="height:6px"></tr><tr>{below}</tr>')
     low, high = m.span
     scale = "".join(f'<span style="background:{colour(i / 20)}">&nbsp;</span>' for i in range(21))
-    fold = f"; a cell is the largest of {n} x {n} steps" if n > 1 else ""
     return (
         f'<figure style="margin:0"><figcaption>{html.escape(heatmap.title)}</figcaption>'
         f'<table style="border-collapse:separate;border-spacing:1px">{"".join(rows)}</table>'
-        f"<small>t down, k across; {low:.2g} {scale} {high:.2g}{fold}</small></figure>"
+        f"<small>t down, k across; {low:.2g} {scale} {high:.2g}{_folding(n)}</small></figure>"
     )
 
 

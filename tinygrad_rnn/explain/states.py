@@ -195,7 +195,7 @@ def _sequences(run: Sequence[Parts]) -> int:
         if not passed & {edge[:2] for early in run[:-1] for edge in early}:
             raise ValueError(
                 "states: the last state does not depend on any before. Pass the very tensors that "
-                "each step hands to the next, of one run that was not detached"
+                "each step hands to the next, of one run that was neither detached nor compiled"
             )
     sizes = {shape[0] if len(shape) > 1 else 1 for *_, shape, _ in first}
     B = sizes.pop()

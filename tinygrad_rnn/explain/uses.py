@@ -30,8 +30,7 @@ class Uses:
             kind = type(parameter).__name__
             raise TypeError(f"{name}: expected the parameter to be a Tensor, got {kind}")
         if not parameter.requires_grad:
-            raise ValueError(f"{name}: the parameter, shape {parameter.shape}, does not require "
-                             "grad")  # fmt: skip
+            raise ValueError(f"{name}: the parameter {parameter.shape} does not require grad")
         self.parameter = parameter
         self.key = place(parameter)[:2]
         self.step = self._by_tape()

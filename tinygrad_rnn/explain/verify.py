@@ -1,14 +1,13 @@
 """Four ways to one gradient: why anyone should believe backpropagation through time."""
 
+from __future__ import annotations
+
 import copy
 import io
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.box import MARKDOWN
-from rich.console import Console, ConsoleOptions
-from rich.table import Table
 
 from ..autograd.creation import default_generator
 from ..autograd.gradcheck import slope_along
@@ -24,9 +23,11 @@ from ..recurrent.unroll import State, begun, map_state, unroll
 from .by_hand import by_hand
 from .forward import push
 
-TAPE, CLOSED, FORWARD, DIFFERENCES = (
-    "tape", "closed form", "RTRL", "finite differences",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.table import Table
+
+TAPE, CLOSED, FORWARD, DIFFERENCES = "tape", "closed form", "RTRL", "finite differences"
 ELEMENTS = 500
 """Numbers of a parameter up to which all are compared in the two ways that take a run for each."""
 STEP = 2.0**-17  # of finite differences: about the cube root of float64's precision
@@ -34,15 +35,15 @@ STEP = 2.0**-17  # of finite differences: about the cube root of float64's preci
 Gradients = dict[str, Array]
 
 
-def verify_bptt(cell: Module, xs: Any = None, state: State = None) -> "Verification":
+def verify_bptt(cell: Module, xs: Any = None, state: State = None) -> Verification:
     """The gradient of one loss in four ways, and how far they are apart.
 
     * the tape: `unroll`, and the walk back;
     * the closed form: for the cells of the lectures as derived on paper (`by_hand`); for others the
       sum over all t and k of dL_t/dh_t . dh_t/dh_k . d+h_k/dW, each term multiplied out by itself
       from the derivatives of single steps;
-    * forward: real-time recurrent learning, which carries dh_t/dW from step to step along with h_t,
-      and never goes back;
+    * real-time recurrent learning (RTRL), which carries dh_t/dW forward along with h_t, from step
+      to step, and never goes back;
     * finite differences.
 
     The loss is sum_t <G_t, output_t> with random G.  All is done in float64, step by step, on a
@@ -117,7 +118,7 @@ class _Run:
             output, state = self.cell(x, before)
             yield output, flat(state), flat(before)
 
-    def slopes(self) -> list["_Slope"]:
+    def slopes(self) -> list[_Slope]:
         """One for each chosen number of each parameter."""
         pairs = self.parameters.items()
         return [_Slope(p, i, self.state) for name, p in pairs for i in self.chosen[name]]
@@ -129,7 +130,7 @@ class _Run:
         return found and {name: found[1][name] for name in self.parameters}
 
 
-def _verified(run: _Run) -> "Verification":
+def _verified(run: _Run) -> Verification:
     on_paper = run.on_paper()
     gradients = {
         TAPE: _on_the_tape(run),
@@ -169,6 +170,9 @@ class Verification:
 
     def table(self) -> Table:
         """One line for each parameter, one column for each way."""
+        from rich.box import MARKDOWN
+        from rich.table import Table
+
         T, B = self.shape[:2]
         table = Table(
             box=MARKDOWN,
@@ -192,12 +196,16 @@ class Verification:
         yield self.table()
 
     def __str__(self) -> str:
+        from rich.console import Console
+
         console = Console(width=100, color_system=None)
         with console.capture() as captured:
             console.print(self.table())
         return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
 
     def _repr_html_(self) -> str:
+        from rich.console import Console
+
         console = Console(width=100, record=True, file=io.StringIO())
         console.print(self.table())
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
@@ -225,19 +233,21 @@ def _sum_over_t_and_k(run: _Run) -> Gradients:
     total = _named(run, [None] * len(run.parameters))
     steps = list(run.steps())
     for t, (output, _, _) in enumerate(steps):
-        late, arriving = [output], [Tensor(run.G[t])]
+        late = [output]
+        arriving: list[Tensor | None] = [Tensor(run.G[t])]
         for k in reversed(range(t + 1)):
             pairs = [*zip(late, arriving, strict=True)]
             pairs = [(end, g) for end, g in pairs if g is not None and end.requires_grad]
             if not pairs:
                 break
             ends, seeds = zip(*pairs, strict=True)
-            before = steps[k][2]
-            wanted = [*before, *run.parameters.values()]
-            found = grad(ends, wanted, seeds, retain_graph=True, allow_unused=True)
-            for name, explicit in _named(run, found[len(before) :]).items():
-                total[name] += explicit
-            late, arriving = steps[k - 1][1], list(found[: len(before)])
+            before = [h for h in steps[k][2] if h.requires_grad]  # but for whole numbers
+            wanted = [*run.parameters.values(), *before]
+            found = iter(grad(ends, wanted, seeds, retain_graph=True, allow_unused=True))
+            explicit = _named(run, [next(found) for _ in run.parameters])
+            total = {name: total[name] + explicit[name] for name in total}
+            arriving = [next(found) if h.requires_grad else None for h in steps[k][2]]
+            late = steps[k - 1][1]
     return total
 
 
