@@ -6,7 +6,9 @@ from .diagnosis import Diagnosis, Verdict
 from .doctor import diagnose
 from .heat import Heat
 from .recorder import Run, Unit, rank_units, record
+from .source import Source, source
 from .states import spectral_norm, states
+from .text import Tape, tape
 from .truncation import explicit_implicit, truncated, truncation_bias
 from .verify import verify_bptt
 from .watch import Place, place_of, watch
@@ -17,6 +19,8 @@ __all__ = [
     "Heat",
     "Place",
     "Run",
+    "Source",
+    "Tape",
     "Unit",
     "Verdict",
     "contributions",
@@ -26,8 +30,10 @@ __all__ = [
     "place_of",
     "rank_units",
     "record",
+    "source",
     "spectral_norm",
     "states",
+    "tape",
     "truncated",
     "truncation_bias",
     "verify_bptt",

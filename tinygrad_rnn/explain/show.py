@@ -4,12 +4,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-WIDTH = 100
-"""Columns of what is printed where nobody says how wide the screen is."""
-
 
 class Shown:
     """``print`` writes plain text, `show` colours, a notebook HTML: of what `__rich__` gives."""
+
+    width = 100  # columns, where no screen says how many it has
 
     def __rich__(self) -> Any:
         """Something that Rich can print."""
@@ -24,7 +23,7 @@ class Shown:
     def __str__(self) -> str:
         from rich.console import Console
 
-        console = Console(file=StringIO(), width=WIDTH, color_system=None)
+        console = Console(file=StringIO(), width=self.width, color_system=None)
         with console.capture() as printed:
             console.print(self)
         return "\n".join(line.rstrip() for line in printed.get().split("\n")).rstrip("\n")
@@ -32,7 +31,7 @@ class Shown:
     def _repr_html_(self) -> str:
         from rich.console import Console
 
-        console = Console(file=StringIO(), width=WIDTH, color_system="truecolor", record=True)
+        console = Console(file=StringIO(), width=self.width, color_system="truecolor", record=True)
         console.print(self)
         form = '<pre style="line-height: 1.2; font-family: monospace">{code}</pre>'
         return console.export_html(inline_styles=True, code_format=form)
