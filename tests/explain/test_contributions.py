@@ -382,4 +382,7 @@ def test_printed_as_a_heat_map(xs, rng):
     assert printed.startswith("terms of dL/dW, W (16, 7), |dL/dW| = ")
     assert [f"gate {name}" in printed for name in "ifgo"] == [True] * 4
     assert printed.isascii()
+    whole, *gates = c.heats()
+    assert all(heat.scale == whole.scale for heat in gates)
+    assert all(heat.scale.levels(heat.values[2, 1]) > 0 for heat in gates)
     assert repr(c) == "<Contributions to (16, 7) over 5 steps>"

@@ -1,7 +1,7 @@
 """Backpropagation through time under the microscope."""
 
-from .anomaly import AnomalyError, detect_anomaly
-from .contributions import contributions
+from .anomaly import AnomalyError, Line, detect_anomaly
+from .contributions import Contributions, contributions
 from .diagnosis import Diagnosis, Verdict
 from .doctor import diagnose
 from .grid import grid
@@ -10,23 +10,29 @@ from .page import page
 from .recorder import Run, Unit, rank_units, record
 from .replay import replay
 from .source import Source, source
-from .states import spectral_norm, states
+from .states import States, spectral_norm, states
 from .svg import svg
 from .text import Tape, tape
-from .truncation import explicit_implicit, truncated, truncation_bias
-from .verify import verify_bptt
+from .truncation import Bias, Split, explicit_implicit, truncated, truncation_bias
+from .verify import Verification, verify_bptt
 from .watch import Place, place_of, watch
 
 __all__ = [
     "AnomalyError",
+    "Bias",
+    "Contributions",
     "Diagnosis",
     "Heat",
+    "Line",
     "Place",
     "Run",
     "Source",
+    "Split",
+    "States",
     "Tape",
     "Unit",
     "Verdict",
+    "Verification",
     "contributions",
     "detect_anomaly",
     "diagnose",

@@ -6,7 +6,9 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
-from .heatmap import HeatMap, Pictured
+from .heat import Heat, Pictured, over_steps
+from .lines import norm
+from .scale import scale_of
 from .uses import Uses
 
 KEPT = 64 * 2**20
@@ -94,15 +96,15 @@ class Contributions(Pictured):
                 self._terms[t] = terms
             row = np.zeros(self.shape)
             for k, term in terms.items():
-                self.norms[t, k] = _norm(term)
+                self.norms[t, k] = norm(term)
                 parts = np.split(term, len(gates)) if gates else []
                 for norms, part in zip(self.gates.values(), parts, strict=True):
-                    norms[t, k] = _norm(part)
+                    norms[t, k] = norm(part)
                 row += term
-            self.row_norms[t] = _norm(row)
+            self.row_norms[t] = norm(row)
             total += row
         columns = uses.by_step(uses.ones(*range(T)))
-        self.column_norms = np.array([_norm(columns.get(k, np.zeros(1))) for k in range(T)])
+        self.column_norms = np.array([norm(columns.get(k, np.zeros(1))) for k in range(T)])
         self.total = total.astype(uses.parameter.dtype)
         self._check(uses.gradient(uses.ones(*range(T))))
 
@@ -130,12 +132,14 @@ class Contributions(Pictured):
         self._in_range(k)
         return self.sum((np.arange(self.steps) == k) & np.tri(self.steps, dtype=bool))
 
-    def heatmaps(self) -> list[HeatMap]:
+    def heats(self) -> list[Heat]:
         """The norms of the terms with those of their sums; then those of each gate."""
-        title = f"terms of dL/dW, W {self.shape}, |dL/dW| = {_norm(self.total):.3g}"
-        whole = HeatMap(title, self.norms, self.row_norms, self.column_norms)
+        title = f"terms of dL/dW, W {self.shape}, |dL/dW| = {norm(self.total):.3g}"
+        sums = self.row_norms, self.column_norms
+        scale = scale_of(self.norms, *sums, *self.gates.values(), log=True)
+        whole = over_steps(title, self.norms, sums, scale)
         gates = self.gates.items()
-        return [whole, *(HeatMap(f"gate {name}", norms, scale=whole) for name, norms in gates)]
+        return [whole, *(over_steps(f"gate {name}", g, scale=scale) for name, g in gates)]
 
     def __repr__(self) -> str:
         return f"<Contributions to {self.shape} over {self.steps} steps>"
@@ -152,14 +156,9 @@ class Contributions(Pictured):
 
     def _check(self, whole: Array) -> None:
         """The terms add up to what backward would give."""
-        off, scale = _norm(self.total - whole), self.norms.sum()
+        off, scale = norm(self.total - whole), self.norms.sum()
         if off > np.sqrt(np.finfo(self.total.dtype).eps) * scale:
             raise RuntimeError(
                 f"contributions: the terms add up to a gradient that is {off:.3g} away from that "
                 f"of the summed losses, whose terms have norms of {scale:.3g} in all"
             )
-
-
-def _norm(array: Array) -> float:
-    """The Frobenius norm, in float64: squares of what has nearly vanished are not zero there."""
-    return float(np.linalg.norm(np.asarray(array, np.float64)))

@@ -61,7 +61,8 @@ class Run(Mapping[str, np.ndarray]):
         values = self[name]
         values = (values[:, b] if values.ndim > 2 else values).reshape(len(values), -1)
         shown = list(range(values.shape[1]) if units is None else units)
-        return Heat(values.T[shown], list(map(str, shown)), f"{self.path} {name}".strip(), labels)
+        title = f"{self.path} {name}".strip()
+        return Heat(values.T[shown], title, list(map(str, shown)), labels, axes=("unit", "step"))
 
 
 class record(watch):  # noqa: N801 (like no_grad)

@@ -1,7 +1,6 @@
 """What the tools here give can be printed, shown in colours, and seen in a notebook."""
 
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 
@@ -35,23 +34,3 @@ class Shown:
         console.print(self)
         form = '<pre style="line-height: 1.2; font-family: monospace">{code}</pre>'
         return console.export_html(inline_styles=True, code_format=form)
-
-
-def save_figure(figure: Any, path: str | Path) -> None:
-    """Writes a figure of matplotlib; the ending of the name says the format, .png or .svg."""
-    figure.savefig(path, dpi=150, bbox_inches="tight")
-
-
-def new_figure(width: float, height: float) -> Any:
-    """An empty figure of matplotlib, in inches, which no window shows.
-
-    Raises: ImportError with the cure where matplotlib is missing.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(
-            "pictures need matplotlib: pip install 'tinygrad-rnn[plot]'. Without it, show() draws "
-            "in the terminal"
-        ) from None
-    return Figure(figsize=(width, height))

@@ -11,7 +11,7 @@ from ..autograd.tensor import place
 from ..recurrent.program import flat
 from ..recurrent.unroll import State
 from .forward import push
-from .heatmap import HeatMap, Pictured
+from .heat import Heat, Pictured, over_steps
 from .uses import checked, listed, unstacked
 
 LARGEST = 256
@@ -63,13 +63,13 @@ class States(Pictured):
     def __init__(self, norms: Array, spectral: Array, exact: bool, size: int) -> None:
         self.norms, self.spectral, self.exact, self.size = norms, spectral, exact, size
 
-    def heatmaps(self) -> list[HeatMap]:
+    def heats(self) -> list[Heat]:
         """The spectral norms, and the Frobenius norms."""
         how = "exact" if self.exact else "by power iteration"
         about = "exact" if self.exact else f"estimated from {DIRECTIONS} directions"
         return [
-            HeatMap(f"largest singular value of dh_t/dh_k ({how})", self.spectral),
-            HeatMap(f"Frobenius norm of dh_t/dh_k ({about})", self.norms),
+            over_steps(f"largest singular value of dh_t/dh_k ({how})", self.spectral),
+            over_steps(f"Frobenius norm of dh_t/dh_k ({about})", self.norms),
         ]
 
     def __repr__(self) -> str:

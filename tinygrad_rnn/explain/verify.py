@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +21,9 @@ from ..recurrent.scan import compiled
 from ..recurrent.unroll import State, begun, map_state, unroll
 from .by_hand import by_hand
 from .forward import push
+from .show import Shown
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions
     from rich.table import Table
 
 TAPE, CLOSED, FORWARD, DIFFERENCES = "tape", "closed form", "RTRL", "finite differences"
@@ -142,7 +141,7 @@ def _verified(run: _Run) -> Verification:
     return Verification(run.name, run.xs.shape, gradients, run.chosen, closed)
 
 
-class Verification:
+class Verification(Shown):
     """The gradients of every parameter by the name of the way, and their differences.
 
     ``gradients[way][parameter]`` is NaN where a number was not computed in this way.
@@ -168,7 +167,7 @@ class Verification:
         }
         self.worst = float(np.max([[*found.values()] for found in self.differences.values()]))
 
-    def table(self) -> Table:
+    def __rich__(self) -> Table:
         """One line for each parameter, one column for each way."""
         from rich.box import MARKDOWN
         from rich.table import Table
@@ -191,24 +190,6 @@ class Verification:
             numbers = f"{len(self.chosen[name])} of {g.size}"
             table.add_row(f"{name} {g.shape}", numbers, f"{np.linalg.norm(g):.4g}", *cells)
         return table
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        yield self.table()
-
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(width=100, color_system=None)
-        with console.capture() as captured:
-            console.print(self.table())
-        return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
-
-    def _repr_html_(self) -> str:
-        from rich.console import Console
-
-        console = Console(width=100, record=True, file=io.StringIO())
-        console.print(self.table())
-        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
 
 def _difference(g: Array, taped: Array, chosen: Array) -> float:
