@@ -22,7 +22,8 @@ class Shown:
     def __str__(self) -> str:
         from rich.console import Console
 
-        console = Console(file=StringIO(), width=self.width, color_system=None)
+        # Rich would show what it prints in a notebook, whatever its file is.
+        console = Console(file=StringIO(), width=self.width, color_system=None, force_jupyter=False)
         with console.capture() as printed:
             console.print(self)
         return "\n".join(line.rstrip() for line in printed.get().split("\n")).rstrip("\n")
@@ -30,7 +31,10 @@ class Shown:
     def _repr_html_(self) -> str:
         from rich.console import Console
 
-        console = Console(file=StringIO(), width=self.width, color_system="truecolor", record=True)
+        console = Console(
+            file=StringIO(), width=self.width, color_system="truecolor", record=True,
+            force_jupyter=False,
+        )  # fmt: skip
         console.print(self)
         form = '<pre style="line-height: 1.2; font-family: monospace">{code}</pre>'
         return console.export_html(inline_styles=True, code_format=form)

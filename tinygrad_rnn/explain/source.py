@@ -36,7 +36,7 @@ class Source(Shown):
         text = Text()
         text.append(WORDS, "dim")
         for code, note in lines:
-            text.append(code.ljust(pad) if note else code, "default")
+            text.append(code.ljust(pad) if note else code)
             text.append(f"  # {_explained(note)}" if note else "", "cyan")
             text.append("\n")
         text.rstrip()
