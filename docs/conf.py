@@ -1,6 +1,6 @@
 """The course: every page is run while it is built, and an error or a warning stops the build.
 
-python -m sphinx -W --keep-going docs build/docs
+python -m sphinx -W -T --keep-going docs build/docs
 """
 
 import os
@@ -40,7 +40,7 @@ html_css_files = ["course.css"]
 html_show_sphinx = html_show_copyright = False
 html_copy_source = False
 templates_path: list[str] = []
-pygments_style, pygments_dark_style = "friendly", "one-dark"
+pygments_style, pygments_dark_style = "friendly", "github-dark"
 
 
 def setup(app):

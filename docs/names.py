@@ -9,10 +9,9 @@ from IPython.display import Markdown
 def table(name: str) -> Markdown:
     """Every public name of a module, with the first line of its docstring."""
     module = import_module(name)
-    lines = [_first_line(module), "", "| name | |", "|---|---|"]
-    for word in sorted(_public(module), key=str.lower):
-        lines.append(f"| `{word}` | {_first_line(getattr(module, word))} |")
-    return Markdown("\n".join(lines))
+    names = sorted(_public(module), key=str.lower)
+    rows = [f"| `{word}` | {_first_line(getattr(module, word))} |" for word in names]
+    return Markdown("\n".join([_first_line(module), "", "| name | |", "|---|---|", *rows]))
 
 
 def _public(module) -> list[str]:
@@ -28,4 +27,5 @@ def _first_line(value: object) -> str:
     text = getdoc(value) or ""
     if text == getdoc(type(value)):  # a number or a string says nothing of itself
         return ""
-    return text.split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+    first = text.split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+    return first.replace(":class:", "")  # NumPy's
