@@ -44,6 +44,7 @@ class Parser(argparse.ArgumentParser):
             prog=Path(file).name,
             description=doc,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            conflict_handler="resolve",  # a demo may have an option in its own way
         )
         self.needs = needs
         seconds, seed = at_least(0, float, above=True), at_least(0)
@@ -115,7 +116,7 @@ class Budget:
     """The --seconds of a demo, which all its trainings share.
 
     The number of steps follows from --seconds, not from the clock, so a seed gives the same figures
-    again.  Only a machine that needs four times as long as it should is told to stop.
+    again.  Only a machine that needs ten times as long as it should is told to stop.
     """
 
     seconds: float
@@ -151,7 +152,7 @@ def trained(
     trainer = Trainer(
         model, optimizer, loss, clip=clip, callbacks=[stop_when_solved], title=title, **more
     )
-    steps, left = budget.steps(steps), max(0.0, 4 * budget.seconds - budget.spent)
+    steps, left = budget.steps(steps), max(0.0, 10 * budget.seconds - budget.spent)
     history = trainer.fit(batches, steps=steps, seconds=left)
     if history.exit_code:
         raise SystemExit(history.exit_code)
@@ -172,6 +173,11 @@ def trained(
 def say(*things: Any) -> None:
     """Prints texts, tables and drawings; a line that is too long is left to the terminal."""
     Console(highlight=False, soft_wrap=True).print(*things)
+
+
+def unmet(thresholds: Mapping[str, Any]) -> list[str]:
+    """Those claims that do not hold: what `finish` calls missed."""
+    return [claim for claim, holds in thresholds.items() if not holds]
 
 
 def finish(
@@ -195,11 +201,7 @@ def finish(
         content = {"verdict": verdict, "missed": [*missed], "figures": figures, "options": options}
         Path(o.report).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     if o.plot and draw:
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 5), layout="constrained")
-        draw(figure)
-        figure.savefig(o.plot, format="png", dpi=120)
+        write_png(o.plot, draw)
     say(Text(verdict, "bold"))
     return 0
 
@@ -255,14 +257,14 @@ def chart(
     column = lambda v: np.rint((v - left) / ((right - left) or 1) * (width - 1)).astype(int)
     row = lambda v: np.rint((high - v) / ((high - low) or 1) * (height - 1)).astype(int)
 
-    cells: dict[tuple[int, int], tuple[str, str]] = {}
-    for level in levels.values():
-        cells |= {(int(row(scale(level))), c): ("┄", "dim") for c in range(width)}
+    cells: dict[tuple[int, int], list[tuple[str, str]]] = {}
     for i, (cx, cy) in enumerate(points.values()):
-        columns = column(cx)
+        columns, mark = column(cx), (MARKS[i % len(MARKS)], COLOURS[i % len(COLOURS)])
         for c in np.unique(columns):  # several points in one column: their mean
-            mark = MARKS[i % len(MARKS)], COLOURS[i % len(COLOURS)]
-            cells[int(row(cy[columns == c].mean())), int(c)] = mark
+            cells.setdefault((int(row(cy[columns == c].mean())), int(c)), []).append(mark)
+    for level in levels.values():
+        for c in range(width):
+            cells.setdefault((int(row(scale(level))), c), [("┄", "dim")])
 
     label = lambda v: f"{10**v if log else v:.3g}"
     names = {0: label(high), height - 1: label(low)}
@@ -270,7 +272,8 @@ def chart(
     for r in range(height):
         text.append(f"{names.get(r, ''):>9} │", "dim")
         for c in range(width):
-            text.append(*cells.get((r, c), (" ", "")))
+            marks = cells.get((r, c), [(" ", "")])
+            text.append(*marks[c % len(marks)])  # curves that meet take turns
         text.append("\n")
     ends = f"{left:g}", f"{right:g}"
     text.append(" " * 10 + "└" + "─" * width + "\n", "dim")
@@ -284,6 +287,15 @@ def chart(
 
 
 # ------------------------------------------------------------------------------------- as PNG
+
+
+def write_png(path: str, draw: Callable[[Any], None]) -> None:
+    """Writes what `draw` draws on a matplotlib Figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    draw(figure)
+    figure.savefig(path, format="png", dpi=120)
 
 
 def plot(

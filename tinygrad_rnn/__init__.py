@@ -102,6 +102,7 @@ from .recurrent.unroll import unroll
 
 if TYPE_CHECKING:
     from . import explain, metrics, nn, optim, utils
+    from .checkpoint import CheckpointError, load, save
     from .decoding import Hypothesis, beam_search, generate
     from .explain.anomaly import AnomalyError, detect_anomaly
     from .interop import from_torch, to_torch
@@ -111,6 +112,7 @@ __version__ = "0.1.0"
 
 LATER = {
     "": "explain metrics nn optim utils",
+    "checkpoint": "CheckpointError load save",
     "decoding": "Hypothesis beam_search generate",
     "explain.anomaly": "AnomalyError detect_anomaly",
     "interop": "from_torch to_torch",
@@ -134,6 +136,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "AnomalyError",
+    "CheckpointError",
     "Generator",
     "GradcheckError",
     "History",
@@ -185,6 +188,7 @@ __all__ = [
     "int32",
     "int64",
     "is_grad_enabled",
+    "load",
     "log",
     "log1p",
     "log_softmax",
@@ -217,6 +221,7 @@ __all__ = [
     "relu",
     "reshape",
     "rsqrt",
+    "save",
     "scan",
     "set_num_threads",
     "sigmoid",

@@ -281,6 +281,13 @@ def test_without_a_loss_one_is_made_of_the_batch(kind, batch):
     assert diagnose(model, given).loss == pytest.approx(wanted.item(), rel=1e-5)
 
 
+def test_a_loss_with_options_of_its_own_gets_no_state(batch):
+    def loss(model, batch, scale=1.0, **more):
+        return loss_of(model, batch) * scale
+
+    assert diagnose(Tagger(nn.GRU(3, 16)), batch, loss).names == []
+
+
 def test_its_figures_are_those_of_the_tape(batch):
     model = Tagger(nn.RNN(3, 4)).double()
     x, ids = batch[0].double(), batch[1]

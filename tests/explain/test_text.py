@@ -25,7 +25,7 @@ def test_one_numbered_line_for_each_node():
         "1  2 x (1, 2)  split(0, sizes=[1, 1], dim=0)\n"
         "2  (1, 2)      tanh(1.0)                      keeps y (1, 2)\n"
         "3  (1, 2)      mul(2, 1.1)                    keeps z (1, 2), x (1, 2)\n"
-        "4  (2,)        sum(3)\n"
+        "4  (2,)        sum(3, dim=0)\n"
         "5  ()          sum(4)\n"
         "6  ()          div(5, ·)"
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import nn
+from tinygrad_rnn import nn, optim
 from tinygrad_rnn.autograd.recording import mode
 from tinygrad_rnn.autograd.tape import tape
 from tinygrad_rnn.explain import Place, place_of, watch
@@ -170,6 +170,27 @@ def test_what_an_observer_is_told_in_order():
         ("walked", "sum"), ("walked", "stack"),
         ("walked", "mul"), ("walked", "mul"), ("walked", "mul"),
     ]  # fmt: skip
+
+
+def test_clipping_and_updates_are_told_before_they_happen():
+    told = []
+
+    class Training(watch):
+        def clips(self, gradients):
+            told.append([g.item() for g in gradients])
+
+        def updates(self, optimizer):
+            told.append(optimizer.param_groups[0]["params"][0].item())
+
+    w = tg.ones(1, requires_grad=True)
+    optimizer = optim.SGD([w], lr=1.0)
+    with Training():
+        (4 * w).backward()
+        nn.utils.clip_grad_norm_(w, 2.0)
+        nn.utils.clip_grad_value_([w], 1.0)
+        optimizer.step()
+    assert told == [[4.0], [pytest.approx(2.0, abs=1e-5)], 1.0]
+    assert w.item() == pytest.approx(0.0, abs=1e-5)
 
 
 def test_an_exception_inside_ends_modules_loops_and_the_watching():

@@ -1,6 +1,7 @@
 """`detect_anomaly`: which op first made a NaN or an infinity, where, and in which line of code."""
 
 import linecache
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,13 +20,12 @@ from .lines import value_of
 from .ops import input_names, kept, row_of, rule_of
 from .watch import Place, place_of, watch
 
-PACKAGE = str(Path(__file__).parents[1])
-
-
+PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 MOVES = {"permute", "reshape", "expand", "flip", "unbind", "split", "index", "concat", "stack",
          "pad", "where", "clone", "cast", "put"}  # fmt: skip
 """Ops that compute nothing: what is not finite passes, and may be padding that nobody will use."""
 MEANT = "an infinity in the code"
+"""Where an infinity came from that somebody has written as a number."""
 
 
 class Line(NamedTuple):
@@ -203,9 +203,9 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
 HINTS = {
     "exp": "the exponential overflows: take the largest out first, as logsumexp and softmax do",
     "log": "a logarithm needs more than 0: add a small number, or use log_softmax",
-    "sqrt": "the slope of sqrt at 0 is infinite: add a small number before it",
+    "sqrt": "sqrt needs more than 0, where its slope is infinite: add a small number before it",
     "div": "something is divided by 0: add a small number to the divisor",
-    "pow": "a power of 0 with an exponent below 1 has an infinite slope at 0",
+    "power": "below an exponent of 1 the slope at 0 is infinite: add a small number before it",
 }
 """What to do about the ops that do it most often."""
 
@@ -254,9 +254,8 @@ def _ranges(values: dict[str, Any]) -> str:
 
 
 def _where(place: Place) -> str:
-    return (f" in {place.path}" if place.path else "") + (
-        "" if place.step is None else f" at step {place.step}"
-    )
+    path = f" in {place.path}" if place.path else ""
+    return path if place.step is None else f"{path} at step {place.step}"
 
 
 def _users_line() -> Line | None:

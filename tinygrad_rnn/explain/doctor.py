@@ -90,7 +90,10 @@ def diagnose(
 
 
 def _loss(loss: Callable[..., Any], model: Module, batch: Any, state: State) -> Tensor:
-    needed = [p for p in signature(loss).parameters.values() if p.default is Parameter.empty]
+    needed = [
+        p for p in signature(loss).parameters.values()
+        if p.default is Parameter.empty and p.kind <= Parameter.POSITIONAL_OR_KEYWORD
+    ]  # fmt: skip
     carries = len(needed) > 2 or state is not None
     result = loss(model, batch, state) if carries else loss(model, batch)
     value = result[0] if isinstance(result, tuple) else result
@@ -122,7 +125,7 @@ def _as_it_was(model: Module) -> Iterator[None]:
     numbers = default_generator.get_state()
     for p, array, gradient in kept:
         p._array = array.copy()
-        p._grad = None if gradient is None else gradient.detach().clone()
+        p._grad = None if gradient is None else Tensor(gradient._array.copy())
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ from .loops import Loop, loops
 from .roles import circles, roles_of
 from .watch import Place, place_of
 
-Source = frozenset[int] | None
+Origin = frozenset[int] | None
 """The lines of loops that a value comes from, one step of each; None: of several steps."""
 
 
@@ -31,6 +31,7 @@ class Layer:
     columns: list[int]  # where in time each of its steps stands
     steps: list[dict[int, int]]  # of each step: role -> line
     name: str = ""
+    aside: str = ""  # "outputs" or "loss": it goes on from no state of its own
     compiled: bool = False  # all its steps are one line of the tape
     shelf: int = 0  # layers of one level that share no column share a shelf
 
@@ -90,10 +91,11 @@ class _Folder:
                 self.users[parent].append(i)
         self.grid = Fold(lines)
         self.level: dict[int, int] = {}  # of each line
-        self.source: dict[int, Source] = {}  # of each line outside of loops
+        self.source: dict[int, Origin] = {}  # of each line outside of loops
         self.columns: list[list[int]] = []  # of each loop
 
     def folded(self) -> Fold:
+        """All of it."""
         for i in range(len(self.lines)):
             if i not in self.where:
                 self._outside(i)
@@ -131,8 +133,8 @@ class _Folder:
             own = [{r: i for r, i in step.items() if r in members} for step in steps]
             lines = {i for step in own for i in step.values()}
             scalar = len(groups) > 1 and not self.lines.nodes[max(lines)].outputs[0][0]
-            name = "outputs" * (not circular) or "loss" * scalar
-            self._add(Layer(self._level(lines), self.columns[k], own, name))
+            aside = "outputs" * (not circular) or "loss" * scalar
+            self._add(Layer(self._level(lines), self.columns[k], own, aside=aside))
 
     def _add(self, layer: Layer) -> None:
         """A layer whose level is known."""
@@ -154,9 +156,9 @@ class _Folder:
                     level = max(level, self.level[use.parent] + 1)
         return level
 
-    # ------------------------------------------------------------------------ where values come from
+    # ------------------------------------------------------------------------ sources of values
 
-    def _from(self, line: int, output: int) -> Source:
+    def _from(self, line: int, output: int) -> Origin:
         """The steps a value comes from; what was stacked and is cut again comes from its own."""
         if line in self.compiled:
             return None if output == 0 else frozenset({line})
@@ -173,7 +175,7 @@ class _Folder:
                 )  # fmt: skip
         return self.source[line]
 
-    def _joined(self, sources: Iterable[Source]) -> Source:
+    def _joined(self, sources: Iterable[Origin]) -> Origin:
         found: set[int] = set()
         steps: dict[int, int] = {}
         for source in sources:
@@ -271,9 +273,9 @@ class _Folder:
         for layer in self.grid.layers:
             members = [i for step in layer.steps for i in step.values()]
             path = _common_path(place_of(self.lines.nodes[i]) for i in members)
-            if not layer.name:
+            if not layer.aside:
                 number.setdefault(layer.level, len(number) + 1)
-            layer.name = path or layer.name or f"layer {number[layer.level]}"
+            layer.name = path or layer.aside or f"layer {number[layer.level]}"
 
 
 def _common_path(places: Iterable[Place | None]) -> str:

@@ -1,5 +1,6 @@
 """The tape of a loss as numbered lines, and what can be said about each of them."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -28,8 +29,8 @@ class Lines:
     Nothing here changes it: `walk` is the walk that `backward` makes, but frees nothing and adds
     to no ``.grad``.  With a model its parameters are called by their names.
 
-    Raises: TypeError for what is no Tensor; ValueError for one that is not a single number, or that
-    nothing led to; RuntimeError when backward has freed the tape already.
+    Raises: TypeError for what is no Tensor, or no Module; ValueError for a tensor that is not a
+    single number, or that nothing led to; RuntimeError when backward has freed the tape already.
     """
 
     def __init__(self, loss: Tensor, model: Module | None = None) -> None:
@@ -42,6 +43,8 @@ class Lines:
                 f"explain: expected the loss, one number on the tape; this tensor {why}: {hint}"
                 + ("" if loss.grad_fn else " recorded with requires_grad=True")
             )
+        if model is not None and not isinstance(model, Module):
+            raise TypeError(f"explain: expected a Module as model, got {type(model).__name__}")
         self.loss = loss
         self.nodes = tape([(loss.grad_fn, 0)])
         self.number = {node: i for i, node in enumerate(self.nodes)}
@@ -108,8 +111,19 @@ class Lines:
         if id(leaf) in self._names:
             return self._names[id(leaf)]
         use = self.users[-1 - i, 0][0]
+        while self.reshapes(use.line) and (use.line, 0) in self.users:
+            use = self.users[use.line, 0][0]
         name = self.input_names(use.line)[use.input]
         return name if name in ("weight", "bias") else "leaf"
+
+    def leaf_label(self, i: int) -> str:
+        """Its name, with the shape where that says nothing by itself."""
+        name = self.leaf_name(i)
+        return f"{name} {self.leaves[i].shape}" if name == "leaf" else name
+
+    def reshapes(self, i: int) -> bool:
+        """Whether a line only gives what it gets in another form: a weight stays a weight."""
+        return self.nodes[i].op.__name__ in ("cast", "clone", "expand", "permute", "reshape")
 
     def rule(self, i: int) -> list[str]:
         """The value of a line, then the derivative for each of its inputs, as the table has them.
@@ -170,7 +184,13 @@ def there(g: Any, edge: Edge) -> Array:
 
 def norm(g: np.ndarray) -> float:
     """The square root of the sum of squares, of numbers of any size."""
-    largest = float(np.abs(g).max(initial=0.0))
-    if not 0.0 < largest < np.inf:
+    wide = g.astype(np.float64).ravel()
+    with np.errstate(all="ignore"):
+        squares = float(wide @ wide)
+    if 1e-290 < squares < 1e290:
+        return math.sqrt(squares)
+    largest = float(np.abs(wide).max(initial=0.0))
+    if not 0.0 < largest < math.inf:
         return largest
-    return largest * float(np.linalg.norm(g.astype(np.float64).ravel() / largest))
+    wide /= largest
+    return largest * math.sqrt(float(wide @ wide))

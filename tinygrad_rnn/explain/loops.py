@@ -84,19 +84,23 @@ def _runs(lines: Lines, free: set[int]) -> list[list[Run]]:
 
     `depth` counts, for each line, how many uses lie on the way to it.
     """
+    origin = _origins(lines)
     users: dict[int, list[int]] = {}
     for (parent, _), uses in lines.users.items():
         node = lines.nodes[parent] if parent >= 0 else None
-        if node is None or (node.op.__name__ == "unbind" and node.options.get("dim") == 0):
-            first = [use.line for use in uses[: None if node is None else 1] if use.line in free]
-            users.setdefault(parent, []).extend(first)
+        if node is not None and node.op.__name__ == "unbind" and node.options.get("dim") == 0:
+            users.setdefault(parent, []).extend(use.line for use in uses[:1] if use.line in free)
+        elif origin.get(parent, parent) < 0:
+            used = [use.line for use in uses if use.line in free and use.line not in origin]
+            users.setdefault(origin.get(parent, parent), []).extend(used)
     sources = {key: k for k, key in enumerate(k for k, used in users.items() if len(used) > 1)}
     depth = np.zeros((len(lines), len(sources)), np.int32)
     for i, uses in enumerate(lines.uses):
         here = depth[i]
         for parent in {use.parent for use in uses if use.parent >= 0}:
             np.maximum(here, depth[parent], out=here)
-        for k in {sources[use.parent] for use in uses if use.parent in sources}:
+        parents = {origin.get(use.parent, use.parent) for use in uses} if i not in origin else ()
+        for k in {sources[parent] for parent in parents if parent in sources}:
             here[k] += 1
     of_weights: list[Run] = []
     of_sequences: list[Run] = []
@@ -107,6 +111,17 @@ def _runs(lines: Lines, free: set[int]) -> list[list[Run]]:
         elif depth[:, k].max() > 1:
             of_sequences.append(used)
     return [of_weights, of_sequences]
+
+
+def _origins(lines: Lines) -> dict[int, int]:
+    """Lines that only give a leaf in another form (transposed, in another dtype): which leaf."""
+    origin: dict[int, int] = {}
+    for i, uses in enumerate(lines.uses):
+        if lines.reshapes(i) and len(uses) == 1:
+            leaf = origin.get(uses[0].parent, uses[0].parent)
+            if leaf < 0:
+                origin[i] = leaf
+    return origin
 
 
 def _chains(lines: Lines, used: Iterable[int], depth: np.ndarray) -> list[Run]:
@@ -156,7 +171,9 @@ def _repeated(lines: Lines, free: Sequence[int]) -> list[Run]:
             continue
         start, stop = max(edges.tolist(), key=lambda pair: pair[1] - pair[0])
         length = (stop - start) // period * period + period
-        if length > best and length >= 3 * period:
+        later = (use for i in free[start + period : start + length] for use in lines.uses[i])
+        weights = any(use.parent < 0 for use in later)  # each step its own: layers, not time
+        if length > best and length >= 3 * period and not weights:
             best, run = length, list(range(start, start + length, period))
     return [[free[k] for k in run]] if 2 * best >= len(free) and run else []
 

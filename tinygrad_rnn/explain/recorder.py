@@ -162,7 +162,8 @@ class record(watch):  # noqa: N801 (like no_grad)
 
     def closed(self, call: Call, result: Any) -> None:
         seen, is_cell = self._seen.pop()
-        if is_cell and isinstance(result, tuple) and len(result) == 2:
+        is_step = isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor)
+        if is_cell and is_step:
             self._keep(call.path, seen, *result)
         elif self._seen:
             self._seen[-1][0].take(seen, result, call.path)

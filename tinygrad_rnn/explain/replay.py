@@ -9,12 +9,12 @@ import numpy as np
 from ..autograd.tape import Node, memory
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
-from .lines import Lines, norm
+from .lines import Lines, Use, norm
 from .watch import Place, place_of
 
 KEPT = 256
 """Steps that can be taken back at once; what lies further back is computed again."""
-SMALL = 12
+SMALL = 8
 """Elements up to which an array is shown in full."""
 
 
@@ -80,7 +80,7 @@ class Replay:
         self.position = -1  # of the step shown last
         self._restart()
         self._orders = {
-            key: {(use.line, use.input): nth for nth, use in enumerate(reversed(users), 1)}
+            key: {(use.line, use.input): nth for nth, use in enumerate(sorted(users, key=_turn), 1)}
             for key, users in lines.users.items()
         }
         self._freed = _last_mentions(lines)
@@ -148,7 +148,7 @@ class Replay:
 
     def _called(self, line: int, output: int) -> str:
         if line < 0:
-            return self.lines.leaf_name(-1 - line)
+            return self.lines.leaf_label(-1 - line)
         node = self.lines.nodes[line]
         part = f"[{output}]" if len(node.outputs) > 1 else ""
         return f"{line} {node.op.__name__}{part}"
@@ -162,23 +162,28 @@ def replay(loss: Tensor, model: Module | None = None) -> Replay:
     model its parameters are called by their names.  ``replay(loss).show()`` is for the terminal.
 
     >>> from tinygrad_rnn.autograd.creation import tensor
-    >>> w = tensor(0.2, requires_grad=True)
-    >>> steps = replay(w * (w * 0.9))
+    >>> w = tensor(0.5, requires_grad=True)
+    >>> steps = replay(w * (w * 3.0))
     >>> next(steps)
     step 1 of 2: line 1, mul
       y = x * z
-      arrives  dL/dy           ()  norm 1         1.  (the loss itself)
-      leaves   dL/dx = g * z   ()  norm 0.18      0.18  to leaf, 1st of 2 that are added there
-               dL/dz = g * x   ()  norm 0.2       0.2  to 0 mul
-      keeps    z ()  0.18
-               x ()  0.2
+      arrives  dL/dy          ()  norm 1         1.  (the loss itself)
+      leaves   dL/dx = g * z  ()  norm 1.5       1.5  to leaf (), 1st of 2 that are added there
+               dL/dz = g * x  ()  norm 0.5       0.5  to 0 mul
+      keeps    z ()  1.5
+               x ()  0.5
       frees    z () 4 B
     >>> next(steps).leaving[0].gradient
-    array(0.18, dtype=float32)
+    array(1.5, dtype=float32)
     >>> steps.back().number
     0
     """
     return Replay(Lines(loss, model))
+
+
+def _turn(use: Use) -> tuple[int, int]:
+    """When a gradient leaves: the youngest line first."""
+    return -use.line, use.input
 
 
 def _last_mentions(lines: Lines) -> dict[int, list[Freed]]:
@@ -203,16 +208,21 @@ def _text(step: Step) -> Iterator[str]:
     yield f"step {step.number + 1} of {step.of}: line {step.line}, {step.op}{place}"
     yield f"  {step.rule[0]}"
     texts = _derivatives(step)
-    width = max(len(text) for text in texts.values()) if texts else 0
-    for k, (arrives, gradient, met) in enumerate(step.arriving):
-        name = "dL/dy" + (f"[{arrives}]" if len(step.arriving) > 1 else "")
+    rows: list[tuple[str, str, np.ndarray, str]] = []
+    for k, (i, gradient, met) in enumerate(step.arriving):
+        name = "dL/dy" + (f"[{i}]" if len(step.arriving) > 1 else "")
         note = "the loss itself" if not step.number else _sum(met)
-        yield _line("arrives" * (not k), name, width, gradient, f"  ({note})")
+        rows.append(("arrives" * (not k), name, gradient, f"({note})"))
     for k, leaving in enumerate(step.leaving):
-        note = f"  to {leaving.to}"
+        note = f"to {leaving.to}"
         if leaving.of > 1:
             note += f", {_nth(leaving.nth)} of {leaving.of} that are added there"
-        yield _line("leaves" * (not k), texts[leaving.name], width, leaving.gradient, note)
+        rows.append(("leaves" * (not k), texts[leaving.name], leaving.gradient, note))
+    wide = max((len(name) for _, name, *_ in rows), default=0)
+    shape = max((len(str(g.shape)) for _, _, g, _ in rows), default=0)
+    for what, name, g, note in rows:
+        numbers = f"{g.shape!s:>{shape}}  norm {norm(g):<9.4g} {_values(g)}".rstrip()
+        yield f"  {what:8} {name:{wide}}  {numbers}  {note}"
     for k, (name, array) in enumerate(step.kept.items()):
         yield f"  {'keeps' * (not k):8} {name} {array.shape}  {_values(array)}".rstrip()
     if step.freed:
@@ -226,11 +236,6 @@ def _derivatives(step: Step) -> dict[str, str]:
     names = [f"dL/d{leaving.name}" for leaving in step.leaving]
     texts = [f"{name} = {rules[name]}" if name in rules else name for name in names]
     return dict(zip([leaving.name for leaving in step.leaving], texts, strict=True))
-
-
-def _line(what: str, name: str, width: int, g: np.ndarray, note: str) -> str:
-    text = f"  {what:8} {name:{width}} {g.shape!s:>12}  norm {norm(g):<9.4g} {_values(g)}{note}"
-    return text.rstrip()
 
 
 def _values(array: np.ndarray) -> str:

@@ -48,7 +48,7 @@ def circles(
     for parent, child in arrows:
         children[parent].append(child)
         parents[child].append(parent)
-    found = []
+    found: list[set[int]] = []
     home: dict[int, int] = {}  # role -> its circle
     for group in _strongly_connected(children, parents):  # no group needs a later one
         if len(group) > 1 or group[0] in children[group[0]]:
@@ -97,8 +97,9 @@ def _strongly_connected(
         group = [] if root in taken else [root]
         taken.add(root)
         for r in group:  # it grows meanwhile
-            group += [p for p in dict.fromkeys(parents[r]) if p not in taken]
-            taken.update(group)
+            new = [p for p in dict.fromkeys(parents[r]) if p not in taken]
+            group += new
+            taken.update(new)
         if group:
             groups.append(group)
     return groups
