@@ -65,6 +65,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, *arguments: Any) -> argparse.Namespace:  # type: ignore[override]
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # ASCII terminals
+        sys.excepthook = _quietly
         o = super().parse_args(*arguments)
         extras = dict.fromkeys(self.needs, "demos") | ({"matplotlib": "plot"} if o.plot else {})
         for name in missing(extras):
@@ -77,6 +78,12 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"--{name} {vars(o)[name]}: {error.strerror}")
         o.budget = Budget(o.seconds, o.seconds / self.default)
         return o
+
+
+def _quietly(kind: type[BaseException], *rest: Any) -> None:
+    """Ctrl-C between two trainings ends the demo (with 130) without a traceback."""
+    if kind is not KeyboardInterrupt:
+        sys.__excepthook__(kind, *rest)
 
 
 def missing(packages: Iterable[str]) -> list[str]:

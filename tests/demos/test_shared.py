@@ -141,6 +141,15 @@ def test_control_c_ends_the_demo_with_130(shared):
         shared.trained(shared.Budget(9.0, 1.0), Slope(), loss, lambda: None, 60, "x")
 
 
+def test_control_c_between_trainings_leaves_no_traceback(program):
+    ended = program("-c", (
+        "import sys; sys.path.insert(0, 'demos'); from _shared import Parser;"
+        "Parser('x.py', 'A demo (3 s).').parse_args([]); raise KeyboardInterrupt"
+    ))  # fmt: skip
+    assert ended.returncode in (-2, 130)
+    assert ended.stderr == ""
+
+
 # ------------------------------------------------------------------------------- drawing
 
 
