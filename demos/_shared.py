@@ -117,6 +117,20 @@ def at_least(low: float, kind: type = int, above: bool = False) -> Any:
     return number
 
 
+# ------------------------------------------------------------------------------------------ data
+
+
+def handwritten() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's 1797 handwritten digits: images (N, 8, 8) from 0 to 1, and what they show.
+
+    A demo that calls this NEEDS scikit-learn.  Source: Alpaydin and Kaynak 1998 (UCI).
+    """
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    return (images / 16).astype(np.float32).reshape(-1, 8, 8), labels
+
+
 # ------------------------------------------------------------------------------------- training
 
 
