@@ -15,6 +15,7 @@ Source: Hochreiter and Schmidhuber 1997; Arjovsky, Shah and Bengio 2016 (copy me
 """
 
 import sys
+from argparse import Namespace
 from math import log
 from typing import Any
 
@@ -42,7 +43,7 @@ CLAUSES = [
 ]  # fmt: skip
 RELATIVE = [
     "which was chased by the ?", "which had seen the ?", "which was afraid of the ?",
-    "and was older than the ?", "and had slept beside the ?", "and followed the ?",
+    "which was older than the ?", "which had slept beside the ?", "which followed the ?",
 ]  # fmt: skip
 NEAR, FAR = 5, 60  # words in between, at most
 DISTANCES = (1, 5, 10, 20, 40, 60, 100)
@@ -137,11 +138,11 @@ def baseline(T: int) -> float:
     return SYMBOLS * log(KINDS) / (T + 2 * SYMBOLS)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    o = Parser(__file__, __doc__).parse_args(arguments)
-    found: dict[str, dict[str, list[float]]] = {}  # by what was trained at, cell, distance
+def far_words(o: Namespace) -> dict[str, dict[str, list[float]]]:
+    """The share of right answers at all distances, by what was trained at, and by cell."""
+    found: dict[str, dict[str, list[float]]] = {}
     for longest, steps in ((NEAR, 4000), (FAR, 2500)):
-        found[f"up to {longest}"] = {}
+        shares = found[f"up to {longest}"] = {}
         for cell in LAYERS:
             tg.manual_seed(o.seed)
             rng = np.random.default_rng(o.seed)
@@ -149,9 +150,13 @@ def main(arguments: list[str] | None = None) -> int:
             batches = lambda: sentences(rng, int(rng.integers(1, longest + 1)), 32)  # noqa: B023
             title = f"{cell}, words ≤ {longest}"
             trained(o.budget, model, answer_loss, batches, steps, title, lr=5e-3, solved=0.005)
-            found[f"up to {longest}"][cell] = [accuracy(model, d) for d in DISTANCES]
+            shares[cell] = [accuracy(model, distance) for distance in DISTANCES]
+    return found
 
-    copied: dict[str, dict[int, float]] = {}
+
+def copying(o: Namespace) -> dict[str, dict[int, float]]:
+    """The surprise, in nats a step, by cell and number of blanks."""
+    copied = {}
     for cell in LAYERS:
         tg.manual_seed(o.seed)
         rng = np.random.default_rng(o.seed)
@@ -159,30 +164,37 @@ def main(arguments: list[str] | None = None) -> int:
         batches = lambda: copies(rng, int(rng.integers(1, BLANKS + 1)), 32)  # noqa: B023
         trained(o.budget, model, copy_loss, batches, 2500, f"{cell}, copying", solved=0.01)
         copied[cell] = {T: surprise(model, T) for T in TESTED}
+    return copied
 
+
+def main(arguments: list[str] | None = None) -> int:
+    o = Parser(__file__, __doc__).parse_args(arguments)
+    found, copied = far_words(o), copying(o)
     example, answer = sentence(np.random.default_rng(1), 12)
     say(f"\n{' '.join(example)} … [bold]{answer}[/bold]")
-    say(table_of_words(found), table_of_copies(copied))
-    far = {cell: (DISTANCES, shares) for cell, shares in found[f"up to {FAR}"].items()}
+    say(table_of_words(found))
+    say(table_of_copies(copied))
+    curves = {cell: (DISTANCES, shares) for cell, shares in found[f"up to {FAR}"].items()}
     say(f"\nshare of right answers, trained with up to {FAR} words in between")
-    say(chart(far, height=8, x="words in between", levels={"chance": CHANCE}))
+    say(chart(curves, height=8, x="words in between", levels={"chance": CHANCE}))
 
-    at = {cell: shares[1][DISTANCES.index(FAR)] for cell, shares in far.items()}
-    near = {cell: shares[DISTANCES.index(NEAR)] for cell, shares in found[f"up to {NEAR}"].items()}
-    last = {cell: copied[cell][TESTED[-1]] / baseline(TESTED[-1]) for cell in LAYERS}
+    near = {cell: s[DISTANCES.index(NEAR)] for cell, s in found[f"up to {NEAR}"].items()}
+    far = {cell: s[DISTANCES.index(FAR)] for cell, s in found[f"up to {FAR}"].items()}
+    last = TESTED[-1]
+    part = {cell: nats[last] / baseline(last) for cell, nats in copied.items()}
     missed = unmet({
         f"all three right at {NEAR} words": min(near.values()) > 0.95,
-        f"GRU and LSTM right at {FAR} words": min(at["GRU"], at["LSTM"]) > 0.95,
-        f"the RNN not, at {FAR} words": at["RNN"] < 0.5,
-        "GRU and LSTM copy": max(last["GRU"], last["LSTM"]) < 0.75,
-        "the RNN does not copy": last["RNN"] > 0.9,
+        f"GRU and LSTM right at {FAR} words": min(far["GRU"], far["LSTM"]) > 0.95,
+        f"the RNN not, at {FAR} words": far["RNN"] < 0.5,
+        "GRU and LSTM copy": max(part["GRU"], part["LSTM"]) < 0.75,
+        "the RNN does not copy": part["RNN"] > 0.9,
     })  # fmt: skip
-    words = ", ".join(f"{cell} {at[cell]:.0%}" for cell in reversed(LAYERS))
-    copying = ", ".join(f"{copied[cell][TESTED[-1]]:.3f}" for cell in reversed(LAYERS))
+    words = ", ".join(f"{cell} {far[cell]:.0%}" for cell in reversed(LAYERS))
+    nats = ", ".join(f"{cell} {copied[cell][last]:.3f}" for cell in reversed(LAYERS))
     return finish(
         o, {"right": found, "distances": DISTANCES, "copying": copied},
-        f"{FAR} words in between: {words} (chance {CHANCE:.1%}); copying after {TESTED[-1]} "
-        f"blanks: {copying} (baseline {baseline(TESTED[-1]):.4f})",
+        f"{FAR} words in between: {words} (chance {CHANCE:.1%}); copying after {last} blanks: "
+        f"{nats} (baseline {baseline(last):.4f})",
         "the gated cells learn from far away, the plain RNN only from close by", missed,
         lambda figure: draw(figure, found),
     )  # fmt: skip

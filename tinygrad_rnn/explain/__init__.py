@@ -4,11 +4,11 @@ from .anomaly import AnomalyError, Line, detect_anomaly
 from .contributions import Contributions, contributions
 from .diagnosis import Diagnosis, Verdict
 from .doctor import diagnose
-from .grid import grid
+from .grid import Grid, grid
 from .heat import Heat
 from .page import page
 from .recorder import Run, Unit, rank_units, record
-from .replay import replay
+from .replay import Replay, Step, replay
 from .source import Source, source
 from .states import States, spectral_norm, states
 from .svg import svg
@@ -22,13 +22,16 @@ __all__ = [
     "Bias",
     "Contributions",
     "Diagnosis",
+    "Grid",
     "Heat",
     "Line",
     "Place",
+    "Replay",
     "Run",
     "Source",
     "Split",
     "States",
+    "Step",
     "Tape",
     "Unit",
     "Verdict",

@@ -11,12 +11,13 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 
 import numpy as np
 
-from ..autograd.elementwise import ROWS
 from ..autograd.operations import array_of
-from ..autograd.primitives import Product, Rows
+from ..autograd.primitives import Rows
 from ..autograd.tape import Node
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
+from .lines import value_of
+from .ops import input_names, kept, row_of, rule_of
 from .watch import Place, place_of, watch
 
 PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
@@ -129,9 +130,9 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
             _, was = held[origins.index(strange[0])]
             message = f"{was} came from the input: it was in {strange[0]}, which {op} computes with"
             raise self._error(was, op, "forward", self.place, line, message + _where(self.place))
-        row = ROWS.get(op)
-        rule = f"y = {row.forward}" if row else op
-        given = {_argument(primitive, i): x for i, x in enumerate(inputs)}
+        row = row_of(primitive)
+        rule = rule_of(row)[0] if row else op
+        given = dict(zip(input_names(primitive, len(inputs)), inputs, strict=True))
         raise self._error(
             bad, op, "forward", self.place, line,
             f"forward of {op} made {bad}{_where(self.place)}"
@@ -164,13 +165,13 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
             if edge is None or g is None:
                 continue
             if bad := _bad(g):
-                row, argument = ROWS.get(name), _argument(node.op, i)
-                rule = f"dL/d{argument} = {row.backward[i]}" if row else f"dL/d({argument})"
+                row, argument = row_of(node.op), input_names(node.op, len(node.edges))[i]
+                rule = rule_of(row)[1 + i] if row else f"dL/d({argument})"
                 known = {"g": arriving[0]} if len(arriving) == 1 else {}
                 raise self._error(
                     bad, name, "backward", place, line,
                     f"backward of {name} made {bad}{_where(place)}",
-                    f"{rule}, with {_ranges(known | _kept(node))}",
+                    f"{rule}, with {_ranges(known | kept(node))}",
                 )  # fmt: skip
             if isinstance(edge[0], Node):
                 self._reached.add(edge[0])
@@ -236,26 +237,8 @@ def _bad(x: Any) -> _Bad | None:
 
 
 def _array(x: Any) -> np.ndarray:
-    """The values of a tensor, or of a gradient, which stays what it is."""
-    if type(x) is Product:  # its own value() would change in which order things are summed
-        value = np.concatenate(x.lefts).T @ np.concatenate(x.rights) if x.lefts else 0
-        return np.asarray(value if x.total is None else value + x.total)
-    return np.asarray(x.total if type(x) is Rows else array_of(x))
-
-
-def _argument(op: Callable[..., Any], i: int) -> str:
-    """What the op calls its input i."""
-    row = ROWS.get(op.__name__)
-    code = getattr(op, "__code__", None)
-    names = row.inputs if row else code.co_varnames[: code.co_argcount] if code else ()
-    return names[i] if i < len(names) else f"input {i}"
-
-
-def _kept(node: Node) -> dict[str, np.ndarray]:
-    """The arrays that a pullback mentions, by the names of the inputs and outputs that they are."""
-    names = {key: _argument(node.op, i) for i, key in enumerate(node.inputs)}
-    names |= {key: "y" for _, _, key in node.outputs}
-    return {names.get(id(array), "a value that it kept"): array for array in node.kept()}
+    """The values of a tensor or of a gradient; of one at rows of a table, the table's."""
+    return np.asarray(x.total if type(x) is Rows else array_of(value_of(x)))
 
 
 def _ranges(values: dict[str, Any]) -> str:

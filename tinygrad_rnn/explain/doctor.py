@@ -21,6 +21,7 @@ from ..optim.optimizer import Optimizer
 from ..recurrent.program import flat
 from ..recurrent.unroll import State, map_state
 from .diagnosis import Diagnosis, shrinks
+from .lines import norm
 from .names import Seen
 from .recorder import Run, record
 from .watch import watch
@@ -232,16 +233,16 @@ def _look_at_dropout(found: Diagnosis, model: Module) -> None:
 def _look_at_gradients(found: Diagnosis, model: Module, loss: Tensor) -> None:
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     gs = grad(loss, [*named.values()], retain_graph=True, allow_unused=True)
-    norms = [0.0 if g is None else float(np.linalg.norm(g.data.astype(float))) for g in gs]
-    found.loss, found.norm = float(loss.item()), float(np.linalg.norm(norms))
+    norms = [0.0 if g is None else norm(g.data) for g in gs]
+    found.loss, found.norm = float(loss.item()), norm(np.array(norms))
     if not np.isfinite(found.loss + found.norm):
         found.says(
             "exploding", "the loss",
             f"it is {found.loss:.4g}, and the norm of its gradient {found.norm:.4g}; "
             "tg.detect_anomaly() finds the op that made it so",
         )  # fmt: skip
-    for name, g, norm in zip(named, gs, norms, strict=True):
-        if norm == 0:
+    for name, g, size in zip(named, gs, norms, strict=True):
+        if size == 0:
             evidence = "no gradient reaches it" if g is None else "its gradient is 0 throughout"
             found.says("dead", name, evidence)
 
@@ -272,9 +273,8 @@ def _flow(run: Run) -> np.ndarray | None:
     seeds = [Tensor(rng.standard_normal(s.shape).astype(s.dtype)) for s in states[-1]]
     every = [s for step in states for s in step]
     gs = iter(grad(states[-1], every, seeds, retain_graph=True, allow_unused=True))
-    squares = [[0.0 if (g := next(gs)) is None else float(np.square(g.data.astype(float)).sum())
-                for _ in step] for step in states]  # fmt: skip
-    return np.sqrt([sum(step) for step in squares])
+    norms = [[0.0 if (g := next(gs)) is None else norm(g.data) for _ in step] for step in states]
+    return np.array([norm(np.array(step)) for step in norms])
 
 
 def _look_at_activations(found: Diagnosis, look: _Look) -> None:

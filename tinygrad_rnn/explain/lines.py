@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd import elementwise, kernels
 from ..autograd.elementwise import Row
-from ..autograd.primitives import Product, settled
-from ..autograd.tape import Key, Node, sum_to, tape, walk
+from ..autograd.primitives import Array, Product, settled
+from ..autograd.tape import Edge, Key, Node, sum_to, tape, walk
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
+from .ops import input_names, kept, row_of, rule_of
 
 
 class Use(NamedTuple):
@@ -92,29 +92,18 @@ class Lines:
                 )
             node, arriving, leaving = next(steps)
             pairs = zip(node.edges, leaving, strict=True)
-            yield i, arriving, [None if e is None or g is None else _there(g, e) for e, g in pairs]
+            yield i, arriving, [None if e is None or g is None else there(g, e) for e, g in pairs]
         next(steps, None)
 
     # ------------------------------------------------------------------------ what a line is called
 
     def row(self, i: int) -> Row | None:
         """The row of the calculus table that a line is an application of."""
-        op = self.nodes[i].op
-        name = op.__name__
-        same = op in (elementwise.PRIMITIVES.get(name), kernels.rows.get(name))
-        return elementwise.ROWS[name] if same else None
+        return row_of(self.nodes[i].op)
 
     def input_names(self, i: int) -> list[str]:
         """What an op calls its inputs: "x", "weight", "parts[2]"."""
-        row, node = self.row(i), self.nodes[i]
-        if row is not None:
-            return list(row.inputs)
-        code = node.op.__code__
-        count = len(node.edges)
-        if code.co_argcount >= count:
-            return list(code.co_varnames[:count])
-        several = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
-        return [f"{several}[{k}]" for k in range(count)]
+        return input_names(self.nodes[i].op, len(self.nodes[i].edges))
 
     def leaf_name(self, i: int) -> str:
         """What a leaf is called: by the model, or by the op that uses it first."""
@@ -143,10 +132,7 @@ class Lines:
         """
         row, node = self.row(i), self.nodes[i]
         if row is not None:
-            return [
-                f"y = {row.forward}",
-                *(f"dL/d{x} = {d}" for x, d in zip(row.inputs, row.backward, strict=True)),
-            ]
+            return rule_of(row)
         said = (node.op.__doc__ or "Several ops as one compiled kernel.").strip().split("\n")[0]
         return [f"{node.op.__name__}: {said}"]
 
@@ -154,18 +140,7 @@ class Lines:
 
     def kept(self, i: int) -> dict[str, np.ndarray]:
         """The arrays that the derivatives of a line mention, by the names that they have there."""
-        node = self.nodes[i]
-        if hasattr(node.pullback, "kept"):
-            return {f"array {k}": array for k, array in enumerate(node.kept())}
-        kept: dict[str, np.ndarray] = {}
-        pulls = node.pullback if isinstance(node.pullback, tuple) else (node.pullback,)
-        for pull in filter(None, pulls):
-            code = pull.__code__
-            values = [cell.cell_contents for cell in pull.__closure__ or ()]
-            names = [*code.co_freevars, *code.co_varnames[1:]]
-            named = zip(names, [*values, *(pull.__defaults__ or ())], strict=False)
-            kept |= {name: value for name, value in named if isinstance(value, np.ndarray)}
-        return kept
+        return kept(self.nodes[i])
 
     def values(self) -> dict[tuple[int, int], np.ndarray]:
         """The values that are still known: those that some derivative mentions, and the loss.
@@ -188,15 +163,22 @@ class Lines:
         return known
 
 
-def _there(g: Any, edge: Any) -> np.ndarray:
-    """A gradient that leaves, as it comes to the parent: broadcasting undone, products multiplied.
+def value_of(g: Any) -> Any:
+    """A gradient as an array.
 
-    The walk adds to the products that it has given away, so they are not to be touched.
+    A product stays what it is: the walk adds to those that it has given away, and in another order
+    the sum would be rounded otherwise.
     """
-    shape, dtype = edge[2], edge[3]
-    if type(g) is Product and g.total is None:
-        g = np.concatenate(g.lefts).T @ np.concatenate(g.rights)
-    g = np.asarray(settled(g))
+    if type(g) is not Product:
+        return settled(g)
+    value = np.concatenate(g.lefts).T @ np.concatenate(g.rights) if g.lefts else 0
+    return value if g.total is None else value + g.total
+
+
+def there(g: Any, edge: Edge) -> Array:
+    """A gradient that leaves, as it comes to the parent: broadcasting undone."""
+    _, _, shape, dtype = edge
+    g = np.asarray(value_of(g))
     return (g if g.shape == shape else sum_to(g, shape)).astype(dtype, copy=False)
 
 

@@ -7,6 +7,7 @@ from ..autograd.tensor import Tensor
 from ..recurrent.atoms import MORE_ROWS
 from ..recurrent.scan import compiled_source
 from ..recurrent.unroll import State
+from .ops import rule_of
 from .show import Shown
 
 WIDEST = 56
@@ -57,10 +58,10 @@ def _explained(note: str) -> str:
     row = (ROWS | MORE_ROWS).get(name)
     if row is None:
         return OTHERS.get(note, note)
+    value, *slopes = rule_of(row)
     if note == name:
-        return f"{note}: y = {row.forward}"
-    slopes = zip(row.inputs, row.backward, strict=True)
-    return f"{note}: " + ", ".join(f"dL/d{x} = {text}" for x, text in slopes if text != "None")
+        return f"{note}: {value}"
+    return f"{note}: " + ", ".join(text for text in slopes if not text.endswith("= None"))
 
 
 OTHERS = {

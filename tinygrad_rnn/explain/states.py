@@ -12,6 +12,7 @@ from ..recurrent.program import flat
 from ..recurrent.unroll import State
 from .forward import push
 from .heat import Heat, Pictured, over_steps
+from .lines import norm
 from .uses import checked, listed, unstacked
 
 LARGEST = 256
@@ -137,7 +138,7 @@ def _exact(run: list[Parts], B: int) -> tuple[Array, Array]:
                 seed[:, i] = 0
         for k in range(t + 1):
             J = np.stack(rows[k], axis=1).astype(np.float64)  # (B, H, H)
-            norms[t, k] = np.linalg.norm(J)
+            norms[t, k] = norm(J)
             finite = np.isfinite(J).all()
             spectral[t, k] = np.linalg.norm(J, 2, axis=(1, 2)).max() if finite else np.nan
     return norms, spectral
@@ -210,4 +211,4 @@ def _sequences(run: Sequence[Parts]) -> int:
 
 
 def _length(parts: Sequence[Array]) -> float:
-    return float(np.sqrt(sum(np.sum(np.square(part, dtype=np.float64)) for part in parts)))
+    return norm(np.array([norm(part) for part in parts]))

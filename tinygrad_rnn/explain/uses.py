@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.primitives import Array, settled
-from ..autograd.tape import Edge, Key, Node, sum_to, tape, walk
+from ..autograd.primitives import Array
+from ..autograd.tape import Edge, Key, Node, tape, walk
 from ..autograd.tensor import Tensor, place
+from .lines import there
 
 
 class Uses:
@@ -71,10 +72,7 @@ class Uses:
         for node, _, leaving in walk(self._starts(seeds), {}, {self.key}, keep=True):
             for edge, g in zip(node.edges, leaving, strict=True):
                 if edge is not None and g is not None and self._is_mine(edge):
-                    # A Product joins the next one that arrives: it is multiplied before that.
-                    share, (_, _, shape, dtype) = settled(g), edge
-                    share = share if share.shape == shape else sum_to(share, shape)
-                    yield node, share.astype(dtype, copy=False)
+                    yield node, there(g, edge)
 
     def _is_mine(self, edge: Edge | None) -> bool:
         return edge is not None and edge[0] is self.key[0] and edge[1] == self.key[1]

@@ -21,6 +21,7 @@ from ..recurrent.scan import compiled
 from ..recurrent.unroll import State, begun, map_state, unroll
 from .by_hand import by_hand
 from .forward import push
+from .lines import norm
 from .show import Shown
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Verification(Shown):
         for name, g in self.gradients[TAPE].items():
             cells = [f"{found[name]:.1e}" for found in self.differences.values()]
             numbers = f"{len(self.chosen[name])} of {g.size}"
-            table.add_row(f"{name} {g.shape}", numbers, f"{np.linalg.norm(g):.4g}", *cells)
+            table.add_row(f"{name} {g.shape}", numbers, f"{norm(g):.4g}", *cells)
         return table
 
 

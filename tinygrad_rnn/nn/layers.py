@@ -205,6 +205,8 @@ class Stacked(Recurrent):
         if xs.shape[0] == 1 and lengths is None and self._samples():
             if state is not None:
                 state = map_state(lambda s: _side_by_side(s, L, B, H), state)
+            if self._column.cells is not self.cells:  # somebody has given the layer other cells
+                self._column = Column(self.cells)
             outputs, last = scan(self._column, xs, state)
             stacked = map_state(lambda s: _stacked(s, expected, B), last)
             return self._as_given(outputs, batched), stacked
