@@ -139,7 +139,7 @@ class Budget:
     """The --seconds of a demo, which all its trainings share.
 
     The number of steps follows from --seconds, not from the clock, so a seed gives the same figures
-    again.  Only a machine that needs ten times as long as it should is told to stop.
+    again.  Only a machine that needs ten times as long as it should, and a minute, is told to stop.
     """
 
     seconds: float
@@ -177,7 +177,7 @@ def trained(
         if trainer.history.steps >= 50 and trainer.history.loss < solved:
             trainer.stop("solved")
 
-    steps, left = budget.steps(steps), max(0.0, 10 * budget.seconds - budget.spent)
+    steps, left = budget.steps(steps), max(0.0, max(60.0, 10 * budget.seconds) - budget.spent)
     optimizer = optim.AdamW(model.parameters(), lr=lr, weight_decay=decay)
     if cycle:
         more["schedule"] = optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
