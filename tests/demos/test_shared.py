@@ -123,7 +123,7 @@ def test_training_ends_when_the_task_is_solved(shared, capsys):
 
 
 def test_a_machine_that_is_much_too_slow_stops_early_and_says_so(shared, capsys):
-    budget = shared.Budget(1.0, 1.0, spent=10.0)
+    budget = shared.Budget(1.0, 1.0, spent=60.0)
     history = shared.trained(budget, Slope(), lambda m, _: m.x.sum(), lambda: None, 60, "x")
     assert history.steps == 0
     assert "ended early: seconds" in capsys.readouterr().out
