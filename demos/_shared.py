@@ -19,7 +19,9 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+import tinygrad_rnn as tg
 from tinygrad_rnn import nn, optim
+from tinygrad_rnn.nn import functional as F
 from tinygrad_rnn.train import History, Trainer
 from tinygrad_rnn.train.show import sparkline as sparkline
 
@@ -44,6 +46,7 @@ class Parser(argparse.ArgumentParser):
             prog=Path(file).name,
             description=doc,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            conflict_handler="resolve",  # a demo may have an option in its own way
         )
         self.needs = needs
         seconds, seed = at_least(0, float, above=True), at_least(0)
@@ -114,6 +117,20 @@ def at_least(low: float, kind: type = int, above: bool = False) -> Any:
     return number
 
 
+# ------------------------------------------------------------------------------------------ data
+
+
+def handwritten() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's 1797 handwritten digits: images (N, 8, 8) from 0 to 1, and what they show.
+
+    A demo that calls this NEEDS scikit-learn.  Source: Alpaydin and Kaynak 1998 (UCI).
+    """
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    return (images / 16).astype(np.float32).reshape(-1, 8, 8), labels
+
+
 # ------------------------------------------------------------------------------------- training
 
 
@@ -122,7 +139,7 @@ class Budget:
     """The --seconds of a demo, which all its trainings share.
 
     The number of steps follows from --seconds, not from the clock, so a seed gives the same figures
-    again.  Only a machine that needs ten times as long as it should is told to stop.
+    again.  Only a machine that needs ten times as long as it should, and a minute, is told to stop.
     """
 
     seconds: float
@@ -143,10 +160,16 @@ def trained(
     lr: float = 1e-2,
     clip: float | None = 1.0,
     solved: float = 0.0,
+    decay: float = 0.0,
+    cycle: bool = False,
+    validation: Any = None,
+    patience: int | None = None,
     **more: Any,
 ) -> History:
     """Trains with Adam for so many steps by default, or until the loss of 50 is below `solved`.
 
+    With `cycle` the rate rises to `lr` and falls again; `decay` is that of the weights, apart from
+    the gradient.  `validation` and `patience` are those of `Trainer.fit`, 25 times in a training.
     Says in one line how it went.  After Ctrl-C or SIGTERM the demo ends, with 130 or 143.
     """
 
@@ -154,12 +177,17 @@ def trained(
         if trainer.history.steps >= 50 and trainer.history.loss < solved:
             trainer.stop("solved")
 
-    optimizer = optim.Adam(model.parameters(), lr=lr)
+    steps, left = budget.steps(steps), max(0.0, max(60.0, 10 * budget.seconds) - budget.spent)
+    optimizer = optim.AdamW(model.parameters(), lr=lr, weight_decay=decay)
+    if cycle:
+        more["schedule"] = optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     trainer = Trainer(
         model, optimizer, loss, clip=clip, callbacks=[stop_when_solved], title=title, **more
     )
-    steps, left = budget.steps(steps), max(0.0, 10 * budget.seconds - budget.spent)
-    history = trainer.fit(batches, steps=steps, seconds=left)
+    every = max(1, steps // 25) if validation is not None else None
+    history = trainer.fit(
+        batches, validation, steps=steps, seconds=left, validate_every=every, patience=patience
+    )
     if history.exit_code:
         raise SystemExit(history.exit_code)
     budget.spent += history.seconds
@@ -171,6 +199,30 @@ def trained(
         f"{history.steps} steps, {history.seconds:.1f} s{ended}"
     )
     return history
+
+
+class EncoderDecoder(nn.Module):
+    """Reads a sequence, then writes another: all that the writer knows is the reader's last state.
+
+    `step` is what `tg.generate` and `tg.beam_search` want, after `read`; a text begins with id 0.
+    """
+
+    def __init__(self, vocabulary: int, hidden: int, embedded: int = 32) -> None:
+        self.embedding = nn.Embedding(vocabulary, embedded)
+        self.encoder, self.decoder = nn.LSTM(embedded, hidden), nn.LSTM(embedded, hidden)
+        self.head = nn.Linear(hidden, vocabulary)
+
+    def forward(self, source: tg.Tensor, target: tg.Tensor, lengths: Any = None) -> tg.Tensor:
+        """Teacher forcing: (S, B), (T, B) -> (T, B, V), logits of each id after the right ones."""
+        before = F.pad(target[:-1], (0, 0, 1, 0))
+        return self.step(before, self.read(source, lengths))[0]
+
+    def read(self, source: tg.Tensor, lengths: Any = None) -> Any:
+        return self.encoder(self.embedding(source), lengths=lengths)[1]
+
+    def step(self, ids: tg.Tensor, state: Any) -> tuple[tg.Tensor, Any]:
+        outputs, state = self.decoder(self.embedding(ids), state)
+        return self.head(outputs), state
 
 
 # --------------------------------------------------------------------------------- the last lines
@@ -207,11 +259,7 @@ def finish(
         content = {"verdict": verdict, "missed": [*missed], "figures": figures, "options": options}
         Path(o.report).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     if o.plot and draw:
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 5), layout="constrained")
-        draw(figure)
-        figure.savefig(o.plot, format="png", dpi=120)
+        write_png(o.plot, draw)
     say(Text(verdict, "bold"))
     return 0
 
@@ -297,6 +345,15 @@ def chart(
 
 
 # ------------------------------------------------------------------------------------- as PNG
+
+
+def write_png(path: str, draw: Callable[[Any], None]) -> None:
+    """Writes what `draw` draws on a matplotlib Figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    draw(figure)
+    figure.savefig(path, format="png", dpi=120)
 
 
 def plot(

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.autograd import primitives
+from tinygrad_rnn.autograd import primitives, windows
 from tinygrad_rnn.autograd.elementwise import ROWS
 from tinygrad_rnn.autograd.primitives import Pullback
 from tinygrad_rnn.autograd.tensor import Tensor
+
+PRIMITIVES = vars(primitives) | vars(windows)
 
 
 class Case(NamedTuple):
@@ -31,7 +33,7 @@ class Case(NamedTuple):
     def run(self, *inputs):
         if self.op in ROWS:
             return Tensor.rowwise(self.op, *inputs, **self.options)
-        return Tensor.apply(getattr(primitives, self.op), *inputs, **self.options)
+        return Tensor.apply(PRIMITIVES[self.op], *inputs, **self.options)
 
     def outputs(self, *inputs):
         y = self.run(*inputs)
@@ -111,6 +113,37 @@ def padded(a):
     return whole
 
 
+def sliding():
+    """Windows of one and two dims: wide, apart, with gaps; the value is said with numbers."""
+    for whole, options in [
+        ((5,), {"size": (3,), "stride": (1,), "dilation": (1,)}),
+        ((2, 8), {"size": (2,), "stride": (3,), "dilation": (3,)}),
+        ((4, 5), {"size": (2, 3), "stride": (1, 2), "dilation": (2, 1)}),
+        ((2, 0, 3, 2), {"size": (1, 2), "stride": (4, 1), "dilation": (1, 1)}),
+    ]:
+        numbers = np.arange(np.prod(whole)).reshape(whole)
+        seen = naive_windows(numbers, **options)
+        see = lambda a, seen=seen: np.take(a, seen)
+        add = lambda g, seen=seen, whole=whole: np.bincount(
+            seen.flat, g.flat, np.prod(whole)
+        ).reshape(whole)
+        yield primitive("windows", see, (whole,), **options)
+        yield primitive("overlapped", add, (seen.shape,), **options, shape=whole)
+
+
+def naive_windows(a, size, stride, dilation):
+    """The definition, element by element."""
+    n = len(size)
+    axes = [
+        [[start + k * d for start in range(0, whole - (width - 1) * d, s)] for k in range(width)]
+        for whole, width, s, d in zip(a.shape[-n:], size, stride, dilation, strict=True)
+    ]
+    if n == 1:
+        return a[..., np.array(axes[0])]
+    (rows, columns) = map(np.array, axes)
+    return a[..., rows[:, None, :, None], columns[None, :, None, :]]
+
+
 logistic = lambda x: 1 / (1 + np.exp(-x))
 softmax = lambda a, dim: np.exp(a) / np.exp(a).sum(dim, keepdims=True)
 log_sum_exp = lambda a, **options: np.log(np.exp(a).sum(**options))
@@ -183,6 +216,7 @@ CASES = [
     primitive("stack", lambda *a: np.array(a).T, ((2,), (2,)), ((), ()), dim=-1),
     primitive("unbind", lambda a: [a[..., 0], a[..., 1]], ((3, 2),), ((2,),), ((0, 2),), dim=-1),
     *indexings(),
+    *sliding(),
 ]  # fmt: skip
 
 LAYOUTS = {
@@ -219,7 +253,7 @@ def tensors(arrays):
 def test_every_row_and_every_primitive_has_a_case():
     defined = {
         name
-        for name, f in vars(primitives).items()
+        for name, f in PRIMITIVES.items()
         if inspect.isfunction(f) and Pullback in get_args(inspect.get_annotations(f).get("return"))
         if not name.startswith("_")
     }

@@ -123,10 +123,65 @@ def test_training_ends_when_the_task_is_solved(shared, capsys):
 
 
 def test_a_machine_that_is_much_too_slow_stops_early_and_says_so(shared, capsys):
-    budget = shared.Budget(1.0, 1.0, spent=10.0)
+    budget = shared.Budget(1.0, 1.0, spent=60.0)
     history = shared.trained(budget, Slope(), lambda m, _: m.x.sum(), lambda: None, 60, "x")
     assert history.steps == 0
     assert "ended early: seconds" in capsys.readouterr().out
+
+
+def test_the_rate_rises_and_falls_once_in_a_cycle(shared):
+    moved = []
+
+    def loss(model, _):
+        moved.append(model.x.item())
+        return 100 + model.x.sum()
+
+    shared.trained(shared.Budget(9.0, 1.0), Slope(), loss, lambda: None, 60, "x", lr=1, cycle=True)
+    sizes = -np.diff(moved[1:])  # the first pass only compiles
+    top = int(sizes.argmax())
+    assert 10 < top < 30
+    assert sizes[top] == pytest.approx(1, rel=0.1)
+    assert (np.diff(sizes[:top]) > 0).all()
+    assert (np.diff(sizes[top:]) < 0).all()
+
+
+def test_a_training_is_validated_25_times_and_ends_when_it_gets_no_better(shared):
+    loss = lambda model, _: model.x.square().sum()
+    training = Slope(), loss, lambda: None, 50, "x"
+    budget = shared.Budget(9.0, 1.0)
+    assert len(shared.trained(budget, *training, validation=lambda m: 1.0).validations) == 25
+    history = shared.trained(budget, *training, validation=lambda m: 1.0, patience=3)
+    assert (history.ended, history.steps) == ("patience", 8)
+
+
+def test_decay_shrinks_weights_that_no_gradient_reaches(shared):
+    model = Slope()
+    shared.trained(
+        shared.Budget(9.0, 1.0), model, lambda m, _: 0 * m.x.sum(), lambda: None, 10, "x", lr=0.1,
+        decay=1.0,
+    )  # fmt: skip
+    assert model.x.item() == pytest.approx(0.9**10)
+
+
+def test_an_encoder_decoder_writes_what_teacher_forcing_trained(shared, rng):
+    """That of a fixed text is its own continuation, step by step, from the last state read."""
+    tg.manual_seed(0)
+    model = shared.EncoderDecoder(7, 16)
+    source, target = tg.tensor(rng.integers(0, 7, (5, 3))), tg.tensor(rng.integers(0, 7, (4, 3)))
+    logits = model(source, target)
+    assert logits.shape == (4, 3, 7)
+    state = model.read(source)
+    for t, before in enumerate([np.zeros((1, 3), int), *target.data[:-1, None]]):
+        step, state = model.step(tg.tensor(before), state)
+        np.testing.assert_allclose(step.data[0], logits.data[t], rtol=1e-5, atol=1e-6)
+
+
+def test_an_encoder_reads_no_padding(shared, rng):
+    model = shared.EncoderDecoder(7, 16)
+    ids = rng.integers(0, 7, (5, 1))
+    alone, _ = model.read(tg.tensor(ids[:3]))
+    padded, _ = model.read(tg.tensor(ids), lengths=[3])
+    np.testing.assert_allclose(padded.data, alone.data, rtol=1e-6, atol=1e-7)
 
 
 def test_control_c_ends_the_demo_with_130(shared):

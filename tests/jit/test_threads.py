@@ -3,7 +3,9 @@
 import multiprocessing
 import os
 import threading
+import time
 import warnings
+import weakref
 
 import pytest
 
@@ -36,13 +38,52 @@ def test_tasks_run_at_once_and_the_last_one_here():
     assert len(set(where.values())) == 3
 
 
-def test_one_task_needs_no_pool(monkeypatch):
-    monkeypatch.setattr(threads, "_pool", None)
+def test_one_task_needs_no_helper(monkeypatch):
+    monkeypatch.setattr(threads, "_helper", lambda: pytest.fail("a thread was asked for help"))
     done = []
-    together([lambda: done.append(1)])
+    together([lambda: done.append(threading.current_thread())])
     together([])
-    assert done == [1]
-    assert threads._pool is None
+    assert done == [threading.current_thread()]
+
+
+def test_the_same_thread_helps_again_also_after_it_has_slept():
+    helpers = set()
+    for pause in (0, 0.05, 0):
+        time.sleep(pause)
+        together([lambda: helpers.add(threading.current_thread()), lambda: None])
+    assert len(helpers) == 1
+
+
+def test_nothing_of_a_task_is_kept():
+    class Thing:
+        pass
+
+    thing = Thing()
+    gone = weakref.ref(thing)
+    together([lambda thing=thing: None, lambda: None])
+    del thing
+    together([lambda: None, lambda: None])  # the helper has let go of the task before this one
+    assert gone() is None
+
+
+def test_an_interrupt_ends_the_helper_and_the_next_tasks_get_another(monkeypatch):
+    before = threading.active_count()
+    with monkeypatch.context() as patched:
+        patched.setattr(threads._Count, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            together([lambda: time.sleep(0.01), lambda: None])
+    done = []
+    together([lambda: done.append(1), lambda: done.append(2)])
+    assert sorted(done) == [1, 2]
+    for _ in range(100):
+        if threading.active_count() <= before + 1:
+            return
+        time.sleep(0.02)
+    pytest.fail("the interrupted helper still lives")
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("failing", [0, 1])

@@ -351,3 +351,32 @@ def test_pytorchs_argument_names_and_arrays_as_states():
     outputs, _ = lstm(input=x, hx=(h, c))
     again, _ = lstm(x, (h.data, c.data))
     np.testing.assert_array_equal(outputs.data, again.data)
+
+
+@pytest.mark.parametrize("batch", [None, 1, 3])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_a_step_without_gradients_equals_one_with_them(name, layers, batch, rng):
+    layer = randomised(LAYERS[name](I, H, layers, batch_first=True), rng)
+    shape = (1, I) if batch is None else (batch, 1, I)
+    state = None
+    for _ in range(3):
+        x = tg.tensor(rng.standard_normal(shape))
+        outputs, after = layer(x, state)
+        with tg.no_grad():
+            same_outputs, same_after = layer(x, state)
+        assert same_outputs.shape == outputs.shape
+        np.testing.assert_allclose(same_outputs.numpy(), outputs.detach().numpy(), **EXACT)
+        for one, other in zip(tensors_of(same_after), tensors_of(after), strict=True):
+            assert one.shape == other.shape
+            np.testing.assert_allclose(one.numpy(), other.detach().numpy(), **EXACT)
+        state = map_state(tg.Tensor.detach, after)
+
+
+def test_a_step_without_gradients_takes_the_cells_that_the_layer_has_now(name, rng):
+    layer = randomised(LAYERS[name](I, H, 2), rng)
+    x = tg.tensor(rng.standard_normal((1, B, I)))
+    with tg.no_grad():
+        layer(x)
+        layer.cells = randomised(LAYERS[name](I, H, 2), rng).cells
+        outputs, _ = layer(x)
+    np.testing.assert_allclose(outputs.numpy(), layer(x)[0].detach().numpy(), **EXACT)

@@ -5,6 +5,7 @@ that took as long as all the rest.  So a block that is no longer used is kept, f
 its size.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An uninitialised array."""
     global _kept
     dtype = np.dtype(dtype)
-    size = int(np.prod(shape)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     if size < LARGE:
         return np.empty(shape, dtype)
     try:

@@ -1,16 +1,25 @@
-"""Threads: one pool of ours, for functions that release Python's lock.
+"""Threads: a few of ours, for functions that release Python's lock.
 
 NumPy's own threads are kept out of the compiled loop: two pools on the same cores fight.
 """
 
 import os
 from collections.abc import Callable, Sequence
-from threading import Lock, local
+from functools import cache
+from queue import SimpleQueue
+from threading import Thread, local
 from typing import Any
 
+import numpy as np
+
+from .kit import lock, why_absent
+
+GRACE = 200
+"""Looks (see `wait`) for which a new task leaves Python's lock to the thread that gave it."""
+FIRST = 1000
+"""Looks that a thread takes at first before it sleeps."""
+
 _number: int | None = None
-_pool: Any = None  # a ThreadPoolExecutor
-_lock = Lock()
 _here = local()
 
 
@@ -31,15 +40,12 @@ def set_num_threads(n: int) -> None:
 
     Raises: ValueError for less than one; TypeError for what is not an integer.
     """
-    global _number, _pool
+    global _number
     if not isinstance(n, int) or isinstance(n, bool):
         raise TypeError(f"set_num_threads: expected an integer, got {n!r:.60}")
     if n < 1:
         raise ValueError(f"set_num_threads: expected at least 1, got {n}")
-    with _lock:
-        _number, old, _pool = n, _pool, None
-    if old is not None:
-        old.shutdown(wait=False)
+    _number = n
 
 
 def together(tasks: Sequence[Callable[[], Any]]) -> None:
@@ -48,40 +54,100 @@ def together(tasks: Sequence[Callable[[], Any]]) -> None:
     Tasks that call it in turn get their tasks done one after the other.
     Raises: what a task raises, when all have ended.
     """
-    if getattr(_here, "in_pool", False):  # waiting for the pool inside it could last for ever
+    if len(tasks) < 2 or getattr(_here, "helps", False):  # helpers have no helpers of their own
         for task in tasks:
             task()
         return
-    waiting = [_submit(task) for task in tasks[:-1]]
+    helpers = [_helper() for _ in tasks[1:]]
+    for helper, task in zip(helpers, tasks, strict=False):
+        helper.give(task)
+    errors: list[BaseException | None] = []
     try:
-        if tasks:
-            tasks[-1]()
+        tasks[-1]()
     finally:
-        errors = [error for future in waiting if (error := future.exception()) is not None]
-    if errors:
-        raise errors[0]
+        for helper in helpers:
+            errors.append(helper.result())
+            _idle.append(helper)
+    for error in errors:
+        if error is not None:
+            raise error
 
 
-def _submit(task: Callable[[], Any]) -> Any:
-    """Hands a task to the pool, which is made at its first."""
-    global _pool
-    with _lock:
-        if _pool is None:
-            from concurrent.futures import ThreadPoolExecutor
+class _Helper:
+    """A thread that does tasks.  Between two it stays awake for a moment, then it sleeps."""
 
-            _pool = ThreadPoolExecutor(get_num_threads(), "tinygrad_rnn", _mark)
-        return _pool.submit(task)
+    def __init__(self) -> None:
+        self.tasks: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
+        self.results: SimpleQueue[BaseException | None] = SimpleQueue()
+        self.given, self.done = _Count(), _Count()
+        Thread(target=self._work, name="tinygrad_rnn", daemon=True).start()
+
+    def give(self, task: Callable[[], Any]) -> None:
+        self.tasks.put(task)
+        self.given.add()
+
+    def result(self) -> BaseException | None:
+        """What the task has raised, when it has ended."""
+        try:
+            self.done.wait(self.given.value - 1)
+            return self.results.get()
+        except BaseException:  # Ctrl-C: the thread ends after this task
+            self.tasks.put(None)
+            raise
+
+    def _work(self) -> None:
+        _here.helps = True
+        while (task := self.tasks.get()) is not None:
+            error = None
+            try:
+                task()
+            except BaseException as raised:
+                error = raised
+            del task  # and the arrays that it holds
+            self.results.put(error)
+            self.done.add()
+            self.given.wait(self.done.value)
 
 
-def _mark() -> None:
-    _here.in_pool = True
+class _Count:
+    """A number that one thread raises, and another looks at."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.shown = np.zeros(1, np.int64)
+        self.looks = np.full(1, FIRST, np.int64)  # that it takes at most; see `wait`
+        self.address, self.patience = self.shown.ctypes.data, self.looks.ctypes.data
+
+    def add(self) -> None:
+        self.value += 1
+        self.shown[0] = self.value
+
+    def wait(self, old: int) -> None:
+        """Stays awake until the number is no longer `old`, but not for long."""
+        _wait()(self.address, old, self.patience, GRACE)
 
 
-def _forget() -> None:
-    """A forked child has the pool's memory but none of its threads: it makes its own."""
-    global _pool, _lock
-    _pool, _lock = None, Lock()
+_idle: list[_Helper] = []
+
+
+def _helper() -> _Helper:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Helper()
+
+
+@cache
+def _wait() -> Callable[[int, int, int, int], Any]:
+    """`wait.wait`, or where nothing can be compiled, what does not wait at all."""
+    with lock:
+        if why_absent():
+            return lambda *_: None
+        from .wait import wait
+
+        return wait()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    # A forked child has the helpers' memory but none of their threads: it makes its own.
+    os.register_at_fork(after_in_child=_idle.clear)

@@ -6,7 +6,11 @@ from .layers import GRU, LSTM, RNN, Recurrent
 from .module import Module, ModuleList, Parameter, Sequential
 from .modules import (
     ELU,
+    AvgPool1d,
+    AvgPool2d,
     BCEWithLogitsLoss,
+    Conv1d,
+    Conv2d,
     CrossEntropyLoss,
     Dropout,
     Embedding,
@@ -16,6 +20,8 @@ from .modules import (
     LeakyReLU,
     Linear,
     LogSoftmax,
+    MaxPool1d,
+    MaxPool2d,
     MSELoss,
     NLLLoss,
     ReLU,
@@ -25,13 +31,18 @@ from .modules import (
     Softplus,
     Tanh,
 )
+from .recurrent_dropout import RecurrentDropout
 
 __all__ = [
     "ELU",
     "GRU",
     "LSTM",
     "RNN",
+    "AvgPool1d",
+    "AvgPool2d",
     "BCEWithLogitsLoss",
+    "Conv1d",
+    "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
@@ -44,6 +55,8 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool1d",
+    "MaxPool2d",
     "Module",
     "ModuleList",
     "NLLLoss",
@@ -51,6 +64,7 @@ __all__ = [
     "RNNCell",
     "ReLU",
     "Recurrent",
+    "RecurrentDropout",
     "Sequential",
     "SiLU",
     "Sigmoid",

@@ -32,7 +32,7 @@ class Cell(Module):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         self.input_size, self.hidden_size = input_size, hidden_size
 
-    def __call__(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
+    def __call__(self, x: Tensor, state: State = None, **seen: Tensor) -> tuple[Tensor, State]:
         if x.shape[-1] != self.input_size:
             raise ValueError(
                 f"{type(self).__name__}(input_size={self.input_size}): x of shape {x.shape} has "
@@ -51,11 +51,13 @@ class Cell(Module):
                 f"{type(self).__name__}({self.extra_repr()}): expected a state that is {kind} of "
                 f"shape {expected}, got {shapes}"
             )
-        return self.forward(x, state)
+        return super().__call__(x, state, **seen)
 
     def initial_state(self, batch_size: int) -> State:
-        """Zeros (B, H), in the dtype of the parameters."""
-        return Tensor(np.zeros((batch_size, self.hidden_size), next(self.parameters()).dtype))
+        """Zeros (B, H), or a tuple of `parts` such tensors, in the dtype of the parameters."""
+        size, dtype = (batch_size, self.hidden_size), next(self.parameters()).dtype
+        zeros = [Tensor(np.zeros(size, dtype)) for _ in range(self.parts)]
+        return tuple(zeros) if self.parts > 1 else zeros[0]
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
@@ -121,10 +123,6 @@ class LSTMCell(Cell):
         if self.gates.bias is not None:
             self.gates.bias.data[hidden_size : 2 * hidden_size] = forget_bias
 
-    def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        """(h, c) of zeros, (B, H) each."""
-        return super().initial_state(batch_size), super().initial_state(batch_size)
-
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = state
         i, f, g, o = self.gates(concat([h, x], dim=-1)).chunk(4, dim=-1)
@@ -159,11 +157,12 @@ class GRUCell(Cell):
         else:
             self.candidate = Linear(hidden_size + input_size, hidden_size, bias)
 
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        r, z = sigmoid(self.gates(concat([h, x], dim=-1))).chunk(2, dim=-1)
+    def forward(self, x: Tensor, h: Tensor, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        seen = h if seen is None else seen  # what the products read of h: see `RecurrentDropout`
+        r, z = sigmoid(self.gates(concat([seen, x], dim=-1))).chunk(2, dim=-1)
         if self.reset_after:
-            n = tanh(self.candidate_x(x) + r * self.candidate_h(h))
+            n = tanh(self.candidate_x(x) + r * self.candidate_h(seen))
         else:
-            n = tanh(self.candidate(concat([r * h, x], dim=-1)))
+            n = tanh(self.candidate(concat([r * seen, x], dim=-1)))
         h = (1 - z) * h + z * n
         return h, h

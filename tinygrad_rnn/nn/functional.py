@@ -13,6 +13,7 @@ from ..autograd.functions import sigmoid, tanh, where
 from ..autograd.functions import softmax as _softmax
 from ..autograd.operations import array_of
 from ..autograd.tensor import Tensor
+from .convolution import avg_pool1d, avg_pool2d, conv1d, conv2d, max_pool1d, max_pool2d
 from .losses import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -22,7 +23,11 @@ from .losses import (
 )
 
 __all__ = [
+    "avg_pool1d",
+    "avg_pool2d",
     "binary_cross_entropy_with_logits",
+    "conv1d",
+    "conv2d",
     "cross_entropy",
     "dropout",
     "elu",
@@ -32,6 +37,8 @@ __all__ = [
     "leaky_relu",
     "linear",
     "log_softmax",
+    "max_pool1d",
+    "max_pool2d",
     "mse_loss",
     "nll_loss",
     "one_hot",

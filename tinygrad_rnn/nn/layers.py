@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from ..autograd.functions import as_tensor, cat, stack
+from ..autograd.recording import mode
 from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 from ..recurrent.scan import scan
-from ..recurrent.unroll import State, lengths_of, map_state
+from ..recurrent.unroll import State, lengths_of, map_state, shaped
 from . import functional as F
 from .cells import GRUCell, LSTMCell, RNNCell
 from .module import Module, ModuleList
@@ -118,6 +119,47 @@ def backwards(xs: Tensor, lengths: Any = None) -> Tensor:
     return rows.reshape(xs.shape)
 
 
+class Column:
+    """One step of all layers as one cell: a sampled character takes one call instead of many.
+
+    Its state is that of the layers, side by side: (B, L H).
+    """
+
+    def __init__(self, cells: ModuleList) -> None:
+        self.cells = cells
+
+    def initial_state(self, batch_size: int) -> State:
+        return _joined([cell.initial_state(batch_size) for cell in self.cells])
+
+    def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        cells, new = list(self.cells), []
+        for cell, own in zip(cells, cut(state, lambda s: s.chunk(len(cells), -1)), strict=True):
+            x, own = cell(x, own)
+            new.append(own)
+        return x, _joined(new)
+
+
+def cut(state: State, how: Callable[[Tensor], Sequence[Tensor]]) -> Sequence[State]:
+    """The state of every layer, from one in which `how` cuts every tensor."""
+    if isinstance(state, Tensor):
+        return how(state)
+    return list(zip(*(cut(part, how) for part in state), strict=True))
+
+
+def _joined(states: Sequence[State]) -> State:
+    return map_state(lambda *parts: cat(parts, dim=-1), *states)
+
+
+def _side_by_side(s: Tensor, L: int, B: int, H: int) -> Tensor:
+    """(L, B, H) or (L, H) -> (B, L H)."""
+    return s.reshape(1, L * H) if B == 1 else s.transpose(0, 1).reshape(B, L * H)
+
+
+def _stacked(s: Tensor, shape: Sequence[int], B: int) -> Tensor:
+    """The way back."""
+    return s.reshape(shape) if B == 1 else s.reshape(B, shape[0], shape[-1]).transpose(0, 1)
+
+
 class Stacked(Recurrent):
     """What RNN, LSTM and GRU share: cells of one size, states stacked as PyTorch stacks them.
 
@@ -145,53 +187,61 @@ class Stacked(Recurrent):
         sizes = [input_size] + [hidden_size * directions] * (num_layers - 1)
         cells = [cell(size) for size in sizes for _ in range(directions)]
         super().__init__(cells, batch_first, dropout, bidirectional)
+        self._column = Column(self.cells)
 
     def forward(self, input: Tensor, hx: State = None, lengths: Any = None) -> tuple[Tensor, State]:
         xs, batched = self._time_first(input)
         state = None if hx is None else map_state(as_tensor, hx)
-        name = f"{self._name()}(input_size={self.input_size})"
-        if xs.ndim != 3:
+        if xs.ndim != 3 or xs.shape[2] != self.input_size:
+            features = f"{xs.shape[2]} features; expected {self.input_size}. x has "
             raise ValueError(
-                f"{name}: x has shape {input.shape}; expected {self._layout()} or (T, I)"
-            )
-        if xs.shape[2] != self.input_size:
-            raise ValueError(
-                f"{name}: x has {xs.shape[2]} features; expected {self.input_size}. x has shape "
+                f"{self._whole_name()}: x has {features if xs.ndim == 3 else ''}shape "
                 f"{input.shape}; expected {self._layout()} or (T, I)"
             )
-        states: Sequence[State] = [None] * len(self.cells)
+        L, B, H = self.num_layers * self.directions, xs.shape[1], self.hidden_size
+        expected = (L, B, H) if batched else (L, H)
         if state is not None:
-            B, H = xs.shape[1], self.hidden_size
-            expected = (len(self.cells), B, H) if batched else (len(self.cells), H)
-            self._check_state(name, state, expected)
-            rows = map_state(lambda s: s if batched else s.unsqueeze(1), state)
-            states = self._cut(rows)
-        outputs, last = self._run(xs, states, lengths)
-        stacked = map_state(lambda *s: stack(s), *last)
-        if not batched:
-            stacked = map_state(lambda s: s.squeeze(1), stacked)
+            self._check_state(state, expected)
+        if xs.shape[0] == 1 and lengths is None and self._samples():
+            if state is not None:
+                state = map_state(lambda s: _side_by_side(s, L, B, H), state)
+            if self._column.cells is not self.cells:  # somebody has given the layer other cells
+                self._column = Column(self.cells)
+            outputs, last = scan(self._column, xs, state)
+            stacked = map_state(lambda s: _stacked(s, expected, B), last)
+            return self._as_given(outputs, batched), stacked
+        states: Sequence[State] = [None] * L
+        if state is not None:
+            rows = map_state(lambda s: shaped(s, L, B, H), state)
+            states = cut(rows, Tensor.unbind)
+        outputs, each = self._run(xs, states, lengths)
+        stacked = map_state(lambda *s: shaped(stack(s) if L > 1 else s[0], *expected), *each)
         return self._as_given(outputs, batched), stacked
 
-    def _cut(self, state: State) -> list[State]:
-        """The state of every cell, from the stacked one."""
-        if isinstance(state, Tensor):
-            return list(state.unbind())
-        return list(zip(*(self._cut(part) for part in state), strict=True))
+    def _samples(self) -> bool:
+        """Whether only results are wanted, and all layers can take a step at once."""
+        drops = self.training and self.dropout and self.num_layers > 1
+        return not (mode.recording or mode.observers or self.bidirectional or drops)
 
-    def _check_state(self, name: str, state: State, expected: tuple[int, ...]) -> None:
+    def _check_state(self, state: State, expected: tuple[int, ...]) -> None:
         count = self.cells[0].parts
         several = isinstance(state, tuple | list)
         parts = state if several else (state,)
         if several != (count > 1) or len(parts) != count:
             kind = "(h_0, c_0), a pair of Tensors" if count > 1 else "h_0, one Tensor"
-            raise ValueError(f"{name}: expected the state to be {kind}, got {type(state).__name__}")
+            given = type(state).__name__
+            raise ValueError(f"{self._whole_name()}: expected the state to be {kind}, got {given}")
         for part in parts:
             if part.shape != expected:
+                batch_first = "with" if self.batch_first else "without"
                 raise ValueError(
-                    f"{name}: a state has shape {part.shape}; expected {expected}: (num_layers * "
-                    f"directions, B, H). Did you pass {self._layout(not self.batch_first)} "
-                    f"{'with' if self.batch_first else 'without'} batch_first=True?"
+                    f"{self._whole_name()}: a state has shape {part.shape}; expected {expected}: "
+                    "(num_layers * directions, B, H). Did you pass "
+                    f"{self._layout(not self.batch_first)} {batch_first} batch_first=True?"
                 )
+
+    def _whole_name(self) -> str:
+        return f"{self._name()}(input_size={self.input_size})"
 
     def _layout(self, batch_first: bool | None = None) -> str:
         first = self.batch_first if batch_first is None else batch_first

@@ -1,5 +1,6 @@
 """Modules with weights, and the activations and losses as modules."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,6 +41,66 @@ class Linear(Module):
 
 def _uniform(bound: float, *size: int) -> Parameter:
     return Parameter(rng_of(None).uniform(-bound, bound, size).astype(FLOAT))
+
+
+class Conv1d(Module):
+    """y = the products of `weight` with windows of x, + bias: `functional.conv1d`.
+
+    Shapes: x (B, in_channels, L) -> (B, out_channels, L'), ``weight`` (out_channels, in_channels /
+    groups, kernel_size), ``bias`` (out_channels,) or None; see `convolution`.  Source: PyTorch's,
+    with its initialisation: all uniform in +-1 / sqrt(the products that are summed).
+    """
+
+    dims = 1
+
+    @lacks("device", "dtype")
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | str = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+    ) -> None:
+        name, size = type(self).__name__, kernel_size
+        if padding_mode != "zeros":
+            raise NotImplementedError(f'{name}: only padding_mode="zeros" is supported')
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"{name}: groups={groups} must divide in_channels={in_channels} and "
+                f"out_channels={out_channels}"
+            )
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = (size,) * self.dims if isinstance(size, int) else tuple(size)
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        shape = out_channels, in_channels // groups, *self.kernel_size
+        bound = math.prod(shape[1:]) ** -0.5 if in_channels else 0.0
+        self.weight = _uniform(bound, *shape)
+        self.bias = _uniform(bound, out_channels) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolve = F.conv1d if self.dims == 1 else F.conv2d
+        return convolve(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+    def extra_repr(self) -> str:
+        defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+        given = {name: getattr(self, name) for name in defaults}
+        others = [f", {name}={v!r}" for name, v in given.items() if v != defaults[name]]
+        others += [", bias=False"] if self.bias is None else []
+        sizes = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        return sizes + "".join(others)
+
+
+class Conv2d(Conv1d):
+    """`Conv1d` over two dims, `functional.conv2d`: x (B, C, H, W), ``weight`` (O, C, K, K')."""
+
+    dims = 2
 
 
 class Embedding(Module):
@@ -207,6 +268,58 @@ class LogSoftmax(Function):
 
     def __init__(self, dim: int) -> None:
         super().__init__(dim=dim)
+
+
+# ---------------------------------------------------------------------------------------- pooling
+
+
+class MaxPool1d(Function):
+    """The largest value of each window: `functional.max_pool1d`."""
+
+    function = staticmethod(F.max_pool1d)
+
+    @lacks("return_indices", "ceil_mode")
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+    ) -> None:
+        super().__init__(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+
+
+class MaxPool2d(MaxPool1d):
+    """The largest value of each window: `functional.max_pool2d`."""
+
+    function = staticmethod(F.max_pool2d)
+
+
+class AvgPool1d(Function):
+    """The mean of each window: `functional.avg_pool1d`."""
+
+    function = staticmethod(F.avg_pool1d)
+
+    @lacks("ceil_mode", "divisor_override")
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=padding,
+            count_include_pad=count_include_pad,
+        )
+
+
+class AvgPool2d(AvgPool1d):
+    """The mean of each window: `functional.avg_pool2d`."""
+
+    function = staticmethod(F.avg_pool2d)
 
 
 # ----------------------------------------------------------------------------------------- losses

@@ -132,6 +132,8 @@ class Step:
 
         `own` says what stands in place of some closed-over tensors, by their ids.
         """
+        if not self.constants and not own:
+            return list(leaves)
         now = dict(own or {})
         for run, inputs, options, results, recorded in self.constants:
             with nullcontext() if recorded else no_grad():

@@ -13,6 +13,7 @@ import numpy as np
 from .. import jit
 from ..autograd import primitives
 from ..autograd.creation import rng_of
+from ..autograd.operations import array_of
 from ..autograd.recording import mode
 from ..autograd.tape import changed_since
 from ..autograd.tensor import Tensor
@@ -77,14 +78,13 @@ _readings: WeakKeyDictionary[Any, dict[Any, Reading]] = WeakKeyDictionary()
 
 def read(cell: Any, xs: Tensor, state: State) -> Reading:
     """What was read of a cell, now or earlier.  Raises: CannotCompile."""
-    if not all(isinstance(part, Tensor) for part in flat(state)):
-        raise CannotCompile("the state holds something that is not a Tensor")
     try:
-        known = _readings.setdefault(cell, {})
+        known = _readings.get(cell)
+        if known is None:
+            known = _readings[cell] = {}
     except TypeError:  # nothing can be remembered of it
         known = {}
-    arrays = map_state(lambda part: part._array, state)
-    return reading_of(known, cell, xs._array[0], arrays)
+    return reading_of(known, cell, xs._array[0], state)
 
 
 def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State) -> Reading:
@@ -96,20 +96,21 @@ def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State
         raise CannotCompile("it runs inside another cell that is being read")
     if not switch.on:
         raise CannotCompile("it was switched off: compiled(False)")
+    if mode.observers:
+        raise CannotCompile("somebody observes every step")
     if reason := jit.why_absent():
         raise CannotCompile(f"nothing can be compiled: {reason}")
-    parts = flat(state)
-    dtypes = {x.dtype, *[part.dtype for part in parts]}
+    key = x.shape, x.dtype, _forms(state)
+    before = known.get(key)
+    if before and before.step.around and not before.step.around.change():
+        return before
+    dtypes = {x.dtype, *[part.dtype for part in flat(state)]}
     if len(dtypes) > 1 or x.dtype not in (np.float32, np.float64):
         names = ", ".join(sorted(map(str, dtypes)))
         raise CannotCompile(
             f"input and state are {names}; expected float32 or float64, one of them"
         )
-    key = x.shape, x.dtype, map_state(_shape, state)
-    before = known.get(key)
-    if before and before.step.around and not before.step.around.change():
-        return before
-    step = trace(cell, x, state)
+    step = trace(cell, x, map_state(array_of, state))
     if before and Same().programs(before.step, step):
         before.step.around = step.around
         return before
@@ -117,12 +118,19 @@ def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State
     return made
 
 
-def _shape(array: np.ndarray) -> tuple[str, tuple[int, ...]]:
-    return "array", array.shape  # not to be taken for a part of the state
+def _forms(state: State) -> Any:
+    """Shapes and dtypes, nested as the state is.  Raises: CannotCompile."""
+    if isinstance(state, Tensor):
+        return state.shape, state.dtype
+    if not isinstance(state, tuple | list):
+        raise CannotCompile("the state holds something that is not a Tensor")
+    return tuple([_forms(part) for part in state])
 
 
 def draws_of(step: Step, T: int) -> list[np.ndarray]:
     """The random numbers of all steps, drawn in the order in which `unroll` draws them."""
+    if not step.draws:
+        return []
     made = [np.empty((T, *draw.value.shape), draw.value.dtype) for draw in step.draws]
     for t in range(T):
         for array, (generator, draw, _) in zip(made, step.draws, strict=True):

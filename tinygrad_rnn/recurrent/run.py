@@ -5,6 +5,7 @@ the way back.  A batch is cut into shards, one thread for each, and a shard runs
 itself.
 """
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -21,11 +22,15 @@ from .write import Writer, Written
 EARLY = 2**20
 """Bytes of early products (of the input with its weights) in a shard at a time."""
 ALONE = 2e7
-"""Floating-point operations below which one thread is faster: a meeting of two takes 0.1 ms."""
+"""Floating-point operations below which one thread is faster."""
 FEW = 8
 """Rows of all steps up to which weights are read as they lie."""
 UNBROKEN = 2e9
 """Floating-point operations in one call; Ctrl-C is heard between calls."""
+
+
+Shards = list[Callable[[], Any]]
+"""Compiled calls that run at once, one in a thread."""
 
 
 class Loop:
@@ -57,8 +62,7 @@ class Loop:
             run = Pass(self, xs.copy(), state, leaves, ())
         else:
             run.chunk.arrays["x"][...] = xs.reshape(size[0] * size[1], -1)
-            run.chunk.start(state)
-            run.chunk.call("forward")
+            run.chunk.run(state)
         results = [run.chunk.outputs.copy(), *run.chunk.final]
         self.small[size] = run
         return results
@@ -138,6 +142,7 @@ class Pass:
         self.loop, self.leaves = loop, leaves
         self.T, self.B = (xs if ids is None else ids).shape[:2]
         few = self.T * self.B <= FEW and not loop.plan.wanted and loop.which == "numba"
+        self.in_place = all(leaf.dtype == loop.dtype and leaf.flags.carray for leaf in leaves)
         self.closed = Closed(loop, leaves, self.B, few)
         self.given = {f"draw{i}": draw for i, draw in enumerate(draws)}
         if alive is not None:
@@ -167,10 +172,7 @@ class Pass:
 
     def reads(self, leaves: Sequence[np.ndarray]) -> bool:
         """Whether these are the closed-over arrays that this pass reads, in their own memory."""
-        dtype = self.loop.dtype
-        pairs = zip(leaves, self.leaves, strict=True)
-        same = (a is b and a.dtype == dtype and a.flags.carray for a, b in pairs)
-        return all(same)
+        return self.in_place and all(map(operator.is_, leaves, self.leaves))
 
     @property
     def arrays(self) -> list[np.ndarray]:
@@ -194,7 +196,6 @@ class Chunk:
     def __init__(self, run: Pass, t0: int, t1: int, state: Sequence[np.ndarray]) -> None:
         self.loop, self.closed = run.loop, run.closed  # not the run, which holds this
         self.t0, self.T, self.B = t0, t1 - t0, run.B
-        self.arguments: dict[str, list[Any]] = {}
         self.threads = 1
         if self.T * self.B * self.loop.work > ALONE:
             self.threads = jit.get_num_threads()
@@ -207,13 +208,15 @@ class Chunk:
         for name, array in self.loop.plan.arrays.items():
             if array.rows in ("steps", "states"):
                 self.arrays[name] = self.empty(array)
-        self.start(state)
-        self.call("forward")
+        self.states = [self.arrays[f"state{i}"] for i in range(len(state))]
+        self.forward = self.calls("forward")
+        self.run(state)
 
-    def start(self, state: Sequence[np.ndarray]) -> None:
-        """Sets the initial state."""
-        for i, part in enumerate(state):
-            self.arrays[f"state{i}"][: self.B] = part.reshape(self.B, -1)
+    def run(self, state: Sequence[np.ndarray]) -> None:
+        """Forward from an initial state."""
+        for array, part in zip(self.states, state, strict=True):
+            array[: self.B] = part.reshape(self.B, -1)
+        perform(self.forward)
 
     @property
     def outputs(self) -> np.ndarray:
@@ -223,9 +226,8 @@ class Chunk:
 
     @property
     def final(self) -> list[np.ndarray]:
-        count = len(self.loop.plan.state_widths)
         # Copies: they outlive the other steps, and what is done to outputs is not done to them.
-        return [self.arrays[f"state{i}"][-self.B :].copy() for i in range(count)]
+        return [array[-self.B :].copy() for array in self.states]
 
     def steps(self, array: np.ndarray) -> np.ndarray:
         """(T, B, ...) as rows (T B, ...) that compiled code can read."""
@@ -237,30 +239,25 @@ class Chunk:
         rows = {"steps": T * B, "states": (T + 1) * B, "halves": 2 * B, "samples": B}[array.rows]
         return (memory.zeros if zero else memory.empty)((rows, array.width), self.loop.dtype)
 
-    def call(self, name: str) -> None:
-        """Runs a direction over all steps, in shards."""
-        given = self.arguments.get(name)
-        if given is None:
-            written: Written = self.loop.written[name]
-            given = [*self.loop.widths, *(self.arrays[array] for array in written.arrays)]
-            given += map(self.closed.packed, written.weights)
-            if self.closed.few:  # it may be called again
-                self.arguments[name] = given
+    def calls(self, name: str) -> list[Shards]:
+        """What runs a direction over all steps, in shards; one after the other."""
+        written: Written = self.loop.written[name]
+        given = [*self.loop.widths, *(self.arrays[array] for array in written.arrays)]
+        given += map(self.closed.packed, written.weights)
         function = getattr(self.loop.module, name)
         T, B, tiles = self.T, self.B, self.closed.tiles
         parts = min(self.threads, B)
         size = -(-B // parts) * self.loop.widest * self.loop.dtype.itemsize
         early = min(max(1, EARLY // size), T)
         many = max(int(UNBROKEN // (B * self.loop.work)) // early, 1) * early
-        times = range(0, T, many)
-        for t0 in times if name == "forward" else times[::-1]:
-            t1 = min(t0 + many, T)
-
-            def shard(p: int, t0: int = t0, t1: int = t1) -> None:
-                low, high = share(B, p, parts)
-                function(tiles, B, t0, t1, low, high, early, *given)
-
-            in_parts(shard, parts)
+        times = [(t, min(t + many, T)) for t in range(0, T, many)]
+        return [
+            [
+                partial(function, tiles, B, t0, t1, *share(B, p, parts), early, *given)
+                for p in range(parts)
+            ]
+            for t0, t1 in (times if name == "forward" else reversed(times))
+        ]
 
 
 def share(n: int, part: int, parts: int) -> tuple[int, int]:
@@ -268,9 +265,15 @@ def share(n: int, part: int, parts: int) -> tuple[int, int]:
     return part * n // parts, (part + 1) * n // parts
 
 
+def perform(calls: list[Shards]) -> None:
+    """Runs what `Chunk.calls` gives."""
+    for shards in calls:
+        if len(shards) == 1:
+            shards[0]()
+        else:
+            jit.together(shards)
+
+
 def in_parts(task: Callable[[int], Any], parts: int) -> None:
     """``task(p)`` for every part, at once."""
-    if parts == 1:
-        task(0)
-    else:
-        jit.together([partial(task, p) for p in range(parts)])
+    perform([[partial(task, p) for p in range(parts)]])

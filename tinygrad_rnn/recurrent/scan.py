@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Callable
 from contextlib import ContextDecorator
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -35,13 +36,11 @@ def scan(
     """
     xs, state = begun(cell, xs, state)
     every = _steps_between(checkpoint_every, xs.shape[0])
-    # The generator is imported when it is first used: plain programs do not wait for it.
-    from . import back, readings
-    from .program import CannotCompile, flat
-
+    back, readings, flat, CannotCompile = _generator()
     T, B = xs.shape[:2]
-    plain = lengths is None and every is None and mode.recording
-    table = readings.looked_up(xs) if plain else None
+    table = None
+    if mode.recording and lengths is None and every is None:
+        table = readings.looked_up(xs)
     try:
         reading = readings.read(cell, xs, state)
         leaves = reading.step.evaluated(reading.leaves)
@@ -53,6 +52,8 @@ def scan(
                 raise
             loop, table = reading.loop(wanted), None
     except CannotCompile:
+        loop = None
+    if loop is None:  # outside of `except`: what the cell raises has nothing to do with the reason
         return unroll(cell, xs, state, lengths)
     alive, given = None, xs
     if lengths is not None:
@@ -135,7 +136,13 @@ def _written(cell: Any, xs: Tensor, state: State) -> str:
     return Writer(reading.plan(reading.wanted(xs, state, leaves), False)).text
 
 
-def _cannot_compile() -> type[Exception]:
-    from .program import CannotCompile
+def _cannot_compile() -> Any:
+    return _generator()[-1]
 
-    return CannotCompile
+
+@cache
+def _generator() -> tuple[Any, ...]:
+    """What makes the loop, imported when it is first used: plain programs do not wait for it."""
+    from . import back, program, readings
+
+    return back, readings, program.flat, program.CannotCompile

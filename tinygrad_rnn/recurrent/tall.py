@@ -16,7 +16,7 @@ from ..jit import memory
 from .atoms import Atom, Term, Weight, is_of_input
 from .differentiate import Tall
 from .plan import Plan
-from .run import Chunk, Pass, in_parts, share
+from .run import Chunk, Pass, in_parts, perform, share
 
 
 class Gradients:
@@ -79,7 +79,7 @@ class Gradients:
         for name, g in self.given.items():
             if name in self.run.given:
                 arrays[f"d{name}"] = g[rows]
-        chunk.call("backward")
+        perform(chunk.calls("backward"))
         self.state = [arrays[f"dstate{i}"][:B] for i in range(len(self.state))]
         jobs = [*self._weight_jobs(chunk), *self._input_jobs(chunk), *self._table_jobs(chunk)]
         in_parts(lambda p: [job(p) for job in jobs], chunk.threads)

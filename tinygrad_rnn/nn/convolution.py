@@ -1,0 +1,226 @@
+"""Convolution and pooling over one or two dims (`functional` exports them).
+
+Shapes: input (B, C, L) or (B, C, H, W), or without B; the result (B, O, L') or (B, O, H', W'), with
+L' = floor((L + 2 padding - dilation (kernel - 1) - 1) / stride) + 1, and H' and W' alike.
+"""
+
+import math
+from collections.abc import Sequence
+
+from ..autograd import primitives
+from ..autograd.signatures import lacks
+from ..autograd.tensor import Tensor
+from ..autograd.windows import positions, windows
+
+Sizes = int | Sequence[int]
+"""A number for each dim, or one for all."""
+Each = tuple[int, ...]
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sizes = 1,
+    padding: Sizes | str = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Tensor:
+    """`conv2d` over one dim: input (B, C, L), weight (O, C / groups, K)."""
+    return _convolved(1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sizes = 1,
+    padding: Sizes | str = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Tensor:
+    """y[o, h, w] = b[o] + the sum over c, i, j of weight[o, c, i, j] * x[c, h + i, w + j].
+
+    The product of the weight and each window of x, around which zeros are put: `padding` of them at
+    each end, or "same" (as many as keep the size), or "valid" (none).  Windows are `stride` apart,
+    and what they see `dilation`.  With `groups`, each group of outputs sees its own channels.
+
+    Shapes: input (B, C, H, W), weight (O, C / groups, K, K'), bias (O,).  Source: as PyTorch's.
+    Raises: ValueError for shapes that do not fit.
+    """
+    return _convolved(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _convolved(
+    n: int,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sizes,
+    padding: Sizes | str,
+    dilation: Sizes,
+    groups: int,
+) -> Tensor:
+    if weight.ndim != n + 2 or groups < 1 or len(weight) % groups:
+        raise ValueError(
+            f"conv{n}d: expected a weight of {n + 2} dims (O, C / groups, ...), O divisible by "
+            f"groups={groups}; got shape {weight.shape}"
+        )
+    O, C, *kernel = weight.shape
+    seen = _windows(f"conv{n}d", n, x, kernel, stride, padding, dilation)  # (..., C, *K, *L)
+    if x.shape[-n - 1] != C * groups:
+        raise ValueError(
+            f"conv{n}d: x of shape {x.shape} has {x.shape[-n - 1]} channels; expected "
+            f"{C * groups}, as the weight has shape {weight.shape} and groups={groups}"
+        )
+    batch, places, products = x.shape[: -n - 1], seen.shape[-n:], C * math.prod(kernel)
+    weight = weight.reshape(groups, O // groups, products)
+    y = weight @ seen.reshape(*batch, groups, products, math.prod(places))
+    y = y.reshape(*batch, O, *places)
+    return y if bias is None else y + bias.reshape(O, *[1] * n)
+
+
+@lacks("ceil_mode", "return_indices")
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+) -> Tensor:
+    """`max_pool2d` over one dim."""
+    return _largest(1, input, kernel_size, stride, padding, dilation)
+
+
+@lacks("ceil_mode", "return_indices")
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+) -> Tensor:
+    """The largest value of each window; the `stride` is the size of the window unless given.
+
+    Equal largest values share the gradient evenly, as in `amax`; in PyTorch the first has it all.
+    """
+    return _largest(2, input, kernel_size, stride, padding, dilation)
+
+
+def _largest(
+    n: int, input: Tensor, size: Sizes, stride: Sizes | None, padding: Sizes, dilation: Sizes
+) -> Tensor:
+    seen = _pooled(f"max_pool{n}d", n, input, size, stride, padding, dilation, -math.inf)
+    return seen.amax(tuple(range(-2 * n, -n)))
+
+
+@lacks("ceil_mode", "divisor_override")
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """`avg_pool2d` over one dim."""
+    return _mean(1, input, kernel_size, stride, padding, count_include_pad)
+
+
+@lacks("ceil_mode", "divisor_override")
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window, padding included; `stride` as in `max_pool2d`."""
+    return _mean(2, input, kernel_size, stride, padding, count_include_pad)
+
+
+def _mean(
+    n: int, input: Tensor, size: Sizes, stride: Sizes | None, padding: Sizes, count_pad: bool
+) -> Tensor:
+    if not count_pad:
+        raise NotImplementedError(f"avg_pool{n}d: count_include_pad=False is not supported")
+    seen = _pooled(f"avg_pool{n}d", n, input, size, stride, padding, 1, 0.0)
+    return seen.mean(tuple(range(-2 * n, -n)))
+
+
+def _pooled(
+    name: str,
+    n: int,
+    x: Tensor,
+    size: Sizes,
+    stride: Sizes | None,
+    padding: Sizes,
+    dilation: Sizes,
+    value: float,
+) -> Tensor:
+    """The windows that a pooling reduces."""
+    if any(2 * width > k for width, k in zip(_each(padding, n), _each(size, n), strict=True)):
+        raise ValueError(
+            f"{name}: pad should be at most half of the kernel size; got padding={padding}, "
+            f"kernel_size={size}"
+        )
+    stride = size if stride is None else stride
+    return _windows(name, n, x, size, stride, padding, dilation, value)
+
+
+def _windows(
+    name: str,
+    n: int,
+    x: Tensor,
+    size: Sizes,
+    stride: Sizes,
+    padding: Sizes | str,
+    dilation: Sizes,
+    value: float = 0.0,
+) -> Tensor:
+    """Every window of x, around which `value` is put: (..., C, *S) -> (..., C, *size, *L)."""
+    if x.ndim not in (n + 1, n + 2):
+        dims = ["L", "H, W"][n - 1]
+        raise ValueError(
+            f"{name}: expected x of shape (B, C, {dims}) or (C, {dims}), got {x.shape}"
+        )
+    size, stride, dilation = _each(size, n), _each(stride, n), _each(dilation, n)
+    sides = _sides(name, padding, size, stride, dilation)
+    if min(*size, *stride, *dilation) < 1 or min(map(min, sides)) < 0:
+        raise ValueError(
+            f"{name}: expected sizes of at least 1 (padding 0); got a window of {size}, "
+            f"stride={stride}, padding={padding}, dilation={dilation}"
+        )
+    if max(map(max, sides)):
+        widths = [(0, 0)] * (x.ndim - n) + sides
+        x = Tensor.apply(primitives.pad, x, widths=widths, value=value)
+    if min(positions(x.shape[-n:], size, stride, dilation)) < 1:
+        raise ValueError(
+            f"{name}: Kernel size can't be greater than actual input size: a window of {size} "
+            f"(dilation {dilation}) in {x.shape[-n:]} (padding included)"
+        )
+    return Tensor.apply(windows, x, size=size, stride=stride, dilation=dilation)
+
+
+def _sides(
+    name: str, padding: Sizes | str, size: Each, stride: Each, dilation: Each
+) -> list[tuple[int, int]]:
+    """The padding before and after, of each dim; "same" puts an odd one at the end, as PyTorch."""
+    if padding == "valid":
+        return [(0, 0)] * len(size)
+    if not isinstance(padding, str):
+        return [(width, width) for width in _each(padding, len(size))]
+    if padding != "same" or max(stride) > 1:
+        raise ValueError(
+            f'{name}: padding is a number for each dim, "valid", or with stride 1 "same"; got '
+            f"padding={padding!r}, stride={stride}"
+        )
+    totals = [d * (k - 1) for k, d in zip(size, dilation, strict=True)]
+    return [(total // 2, total - total // 2) for total in totals]
+
+
+def _each(given: Sizes, n: int) -> Each:
+    """A number for each of n dims."""
+    sizes = (given,) * n if isinstance(given, int) else tuple(given)
+    if len(sizes) != n:
+        raise ValueError(f"expected one number, or one for each of {n} dims; got {given}")
+    return sizes
