@@ -29,19 +29,19 @@ def layer() -> dict:
 
 def step(demo: str) -> dict:
     """The first training step of the main job, with its defaults and an alphabet of 100."""
-    import importlib.util
+    import os
 
     import numpy as np
 
     import tinygrad_rnn as tg
 
-    spec = importlib.util.spec_from_file_location("char_lm", demo)
-    char_lm = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(char_lm)
-    model = char_lm.CharacterModel(100, "lstm", 128, 2)
+    sys.path.insert(0, os.path.dirname(demo))
+    import char_lm
+
+    model = char_lm.LanguageModel(map(chr, range(100)), "char", "lstm", 128, 2)
     optimizer = tg.optim.Adam(model.parameters(), lr=4e-3)
     ids = tg.from_numpy(np.arange(2500).reshape(50, 50) % 100)
-    loss, _ = char_lm.loss_of(model, ids, ids, None)
+    loss, _ = char_lm.loss_of(model, (ids, ids), None)
     optimizer.zero_grad()
     loss.backward()
     tg.nn.utils.clip_grad_norm_(model.parameters(), char_lm.CLIP)

@@ -46,6 +46,7 @@ class Parser(argparse.ArgumentParser):
             prog=Path(file).name,
             description=doc,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            conflict_handler="resolve",  # a demo may have an option in its own way
         )
         self.needs = needs
         seconds, seed = at_least(0, float, above=True), at_least(0)
@@ -66,6 +67,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, *arguments: Any) -> argparse.Namespace:  # type: ignore[override]
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # ASCII terminals
+        sys.excepthook = _quietly
         o = super().parse_args(*arguments)
         extras = dict.fromkeys(self.needs, "demos") | ({"matplotlib": "plot"} if o.plot else {})
         for name in missing(extras):
@@ -78,6 +80,12 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"--{name} {vars(o)[name]}: {error.strerror}")
         o.budget = Budget(o.seconds, o.seconds / self.default)
         return o
+
+
+def _quietly(kind: type[BaseException], *rest: Any) -> None:
+    """Ctrl-C between two trainings ends the demo (with 130) without a traceback."""
+    if kind is not KeyboardInterrupt:
+        sys.__excepthook__(kind, *rest)
 
 
 def missing(packages: Iterable[str]) -> list[str]:
@@ -109,6 +117,20 @@ def at_least(low: float, kind: type = int, above: bool = False) -> Any:
     return number
 
 
+# ------------------------------------------------------------------------------------------ data
+
+
+def handwritten() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's 1797 handwritten digits: images (N, 8, 8) from 0 to 1, and what they show.
+
+    A demo that calls this NEEDS scikit-learn.  Source: Alpaydin and Kaynak 1998 (UCI).
+    """
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    return (images / 16).astype(np.float32).reshape(-1, 8, 8), labels
+
+
 # ------------------------------------------------------------------------------------- training
 
 
@@ -117,7 +139,7 @@ class Budget:
     """The --seconds of a demo, which all its trainings share.
 
     The number of steps follows from --seconds, not from the clock, so a seed gives the same figures
-    again.  Only a machine that needs four times as long as it should is told to stop.
+    again.  Only a machine that needs ten times as long as it should, and a minute, is told to stop.
     """
 
     seconds: float
@@ -155,7 +177,7 @@ def trained(
         if trainer.history.steps >= 50 and trainer.history.loss < solved:
             trainer.stop("solved")
 
-    steps, left = budget.steps(steps), max(0.0, 4 * budget.seconds - budget.spent)
+    steps, left = budget.steps(steps), max(0.0, max(60.0, 10 * budget.seconds) - budget.spent)
     optimizer = optim.AdamW(model.parameters(), lr=lr, weight_decay=decay)
     if cycle:
         more["schedule"] = optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
@@ -211,6 +233,11 @@ def say(*things: Any) -> None:
     Console(highlight=False, soft_wrap=True).print(*things)
 
 
+def unmet(thresholds: Mapping[str, Any]) -> list[str]:
+    """Those claims that do not hold: what `finish` calls missed."""
+    return [claim for claim, holds in thresholds.items() if not holds]
+
+
 def finish(
     o: argparse.Namespace,
     figures: Mapping[str, Any],
@@ -232,11 +259,7 @@ def finish(
         content = {"verdict": verdict, "missed": [*missed], "figures": figures, "options": options}
         Path(o.report).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     if o.plot and draw:
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 5), layout="constrained")
-        draw(figure)
-        figure.savefig(o.plot, format="png", dpi=120)
+        write_png(o.plot, draw)
     say(Text(verdict, "bold"))
     return 0
 
@@ -292,14 +315,14 @@ def chart(
     column = lambda v: np.rint((v - left) / ((right - left) or 1) * (width - 1)).astype(int)
     row = lambda v: np.rint((high - v) / ((high - low) or 1) * (height - 1)).astype(int)
 
-    cells: dict[tuple[int, int], tuple[str, str]] = {}
-    for level in levels.values():
-        cells |= {(int(row(scale(level))), c): ("┄", "dim") for c in range(width)}
+    cells: dict[tuple[int, int], list[tuple[str, str]]] = {}
     for i, (cx, cy) in enumerate(points.values()):
-        columns = column(cx)
+        columns, mark = column(cx), (MARKS[i % len(MARKS)], COLOURS[i % len(COLOURS)])
         for c in np.unique(columns):  # several points in one column: their mean
-            mark = MARKS[i % len(MARKS)], COLOURS[i % len(COLOURS)]
-            cells[int(row(cy[columns == c].mean())), int(c)] = mark
+            cells.setdefault((int(row(cy[columns == c].mean())), int(c)), []).append(mark)
+    for level in levels.values():
+        for c in range(width):
+            cells.setdefault((int(row(scale(level))), c), [("┄", "dim")])
 
     label = lambda v: f"{10**v if log else v:.3g}"
     names = {0: label(high), height - 1: label(low)}
@@ -307,7 +330,8 @@ def chart(
     for r in range(height):
         text.append(f"{names.get(r, ''):>9} │", "dim")
         for c in range(width):
-            text.append(*cells.get((r, c), (" ", "")))
+            marks = cells.get((r, c), [(" ", "")])
+            text.append(*marks[c % len(marks)])  # curves that meet take turns
         text.append("\n")
     ends = f"{left:g}", f"{right:g}"
     text.append(" " * 10 + "└" + "─" * width + "\n", "dim")
@@ -321,6 +345,15 @@ def chart(
 
 
 # ------------------------------------------------------------------------------------- as PNG
+
+
+def write_png(path: str, draw: Callable[[Any], None]) -> None:
+    """Writes what `draw` draws on a matplotlib Figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    draw(figure)
+    figure.savefig(path, format="png", dpi=120)
 
 
 def plot(

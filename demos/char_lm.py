@@ -1,349 +1,358 @@
-"""A network that learns to write Python's documentation, character by character.
+"""A network that learns to write Python's documentation, character by character (60 s).
 
-What you will see (a minute of training; less or more with --seconds): an LSTM, composed of Linear,
-tanh, sigmoid and concat, reads the documentation that every CPython carries (pydoc_data.topics) and
-predicts each next character.  The loss falls from about 4.6 nats per character, where it only
-guesses, to about 1.3, and the samples turn from noise into words, then into something like
-English about Python.  Backpropagation through time is truncated: every 50 steps the tape is walked
-back, and the state is carried on, detached.
+What you will see: an LSTM, composed of Linear, tanh, sigmoid and concat, reads the documentation
+that every CPython carries (pydoc_data.topics) and predicts each next character.  The loss falls
+from about 4.6 nats per character, where it only guesses, to about 1.3, and the samples turn from
+noise into words, then into something like English about Python.  Backpropagation through time is
+truncated: every 50 steps the tape is walked back, and the state is carried on, detached.
 
     python demos/char_lm.py
-    python demos/char_lm.py --text book.txt --cell gru --hidden 256 --seconds 600
+    python demos/char_lm.py --text book.txt --cell gru --hidden 256 --seconds 600 --save book.model
+    python demos/char_lm.py --resume book.model --seconds 0 --temperatures 0.2,0.5,1,2
+    python demos/char_lm.py --level word --stop .
+    python demos/char_lm.py --compare
 """
 
-import argparse
 import json
 import math
-import signal
+import re
 import sys
-import time
-from collections import deque
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+import _shared
 import numpy as np
-from rich.console import Console, Group
-from rich.live import Live
+from _shared import at_least, say
+from rich.console import Console
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn, optim
+from tinygrad_rnn.checkpoint import check_folder
 from tinygrad_rnn.nn import functional as F
-from tinygrad_rnn.recurrent import map_state
 from tinygrad_rnn.utils.data import ContiguousBatches, Vocabulary
 
-LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+LAYERS = {name.lower(): layer for name, layer in _shared.LAYERS.items()}
 CLIP = 1.0  # the largest norm of the gradient
-PLAIN_EVERY = 5.0  # seconds between lines where there is no terminal
 LOOK_EVERY = 8.0  # seconds of training between a validation with a sample and the next
+WORD = re.compile(r" ?\w+|\s+|[^\w\s]")  # all of them together are the text
+UNKNOWN = "<unknown>"  # any word that occurs only once
+UNITS = {"char": "character", "word": "word"}
 
 
-class CharacterModel(nn.Module):
-    """Ids (T, B) and a state -> logits (T, B, V) of the next characters, and the state."""
+class LanguageModel(nn.Module):
+    """Ids (T, B) and a state -> logits (T, B, V) of the next tokens, and the state."""
 
-    def __init__(self, vocabulary_size: int, cell: str, hidden: int, layers: int) -> None:
-        self.embedding = nn.Embedding(vocabulary_size, hidden)
+    def __init__(
+        self, tokens: Iterable[str], level: str, cell: str, hidden: int, layers: int
+    ) -> None:
+        self.config = {  # with which tg.load makes the model again
+            "tokens": list(tokens), "level": level,
+            "cell": cell, "hidden": hidden, "layers": layers,
+        }  # fmt: skip
+        unknown = UNKNOWN if level == "word" else None
+        self.vocabulary = Vocabulary(self.config["tokens"], unknown=unknown)
+        self.embedding = nn.Embedding(len(self.vocabulary), hidden)
         self.recurrent = LAYERS[cell](hidden, hidden, layers)
-        self.head = nn.Linear(hidden, vocabulary_size)
+        self.head = nn.Linear(hidden, len(self.vocabulary))
 
     def forward(self, ids: tg.Tensor, state: Any = None) -> tuple[tg.Tensor, Any]:
         outputs, state = self.recurrent(self.embedding(ids), state)
         return self.head(outputs), state
 
+    def encode(self, text: str) -> np.ndarray:
+        return self.vocabulary.encode(split(text, self.config["level"]))
 
-def loss_of(model: CharacterModel, inputs: tg.Tensor, targets: tg.Tensor, state: Any) -> tuple:
-    """The mean surprise at the targets in nats per character, and the state to carry on."""
+    def write(
+        self, prompt: str, length: int, temperature: float, stop: str = "", seed: int = 0
+    ) -> str:
+        """The prompt, and how the model goes on: `length` tokens, but only up to the text `stop`.
+
+        A low temperature plays safe, a high one dares.
+        """
+        end = self.encode(stop)
+        try:
+            ids = tg.generate(
+                self, self.encode(prompt), length=length, temperature=temperature,
+                stop=int(end[0]) if len(end) == 1 else None, generator=tg.Generator(seed),
+            )  # fmt: skip
+        except ValueError:  # its numbers have become too large: it has nothing to say
+            ids = []
+        text = "".join(self.vocabulary.tokens[i] for i in ids)
+        return prompt + (text.partition(stop)[0] if stop else text)
+
+
+def loss_of(model: LanguageModel, batch: Any, state: Any) -> tuple[tg.Tensor, Any]:
+    """The mean surprise at the targets in nats per token, and the state to carry on."""
+    inputs, targets = batch
     logits, state = model(inputs, state)
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), state
 
 
-def warm_up(model: CharacterModel, batches: ContiguousBatches) -> None:
-    """A step that changes nothing: what it compiles is not part of the training time."""
-    inputs, targets = next(iter(batches))
-    loss_of(model, inputs, targets, None)[0].backward()
-    model.zero_grad()
+def split(text: str, level: str) -> Sequence[str]:
+    return text if level == "char" else WORD.findall(text)
 
 
-@tg.no_grad()
-def validate(model: CharacterModel, ids: np.ndarray, batch: int, steps: int) -> float:
-    """Nats per character on text that the model has not learnt from."""
-    streams = max(1, min(batch, (len(ids) - 1) // steps))
-    state, total, count = None, 0.0, 0
-    for inputs, targets in ContiguousBatches(ids, streams, steps):
-        loss, state = loss_of(model, inputs, targets, state)
-        total += loss.item() * targets.numel()
-        count += targets.numel()
-    return total / count
+def tokens_of(text: str, level: str) -> list[str]:
+    """What a model can say: all characters, or the words that occur more than once."""
+    counts = Counter(split(text, level))
+    return sorted(token for token, n in counts.items() if n > 1 or level == "char")
 
 
-@tg.no_grad()
-def sample(
-    model: CharacterModel, vocabulary: Vocabulary, prompt: str, length: int, temperature: float,
-    rng: np.random.Generator,
-) -> str:  # fmt: skip
-    """The prompt, and `length` more characters, each drawn from what the model expects next.
-
-    A low temperature plays safe, a high one dares.
-    """
-    ids, state = list(vocabulary.encode(prompt)), None
-    read = ids
-    for _ in range(length):
-        logits, state = model(tg.tensor(np.array(read)[:, None]), state)
-        logits = logits[-1, 0].double()
-        p = ((logits - logits.max()) / temperature).softmax(-1).numpy()
-        if not np.isfinite(p).all():
-            break
-        read = [int(rng.choice(len(vocabulary), p=p))]
-        ids += read
-    return vocabulary.decode(ids)
+def size(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
 
 
-class Run:
-    """One training run: what has been measured so far, and how it is shown."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-        self.seconds = 0.0  # of training: validation and sampling do not count
-        self.characters = 0
-        self.train_loss = self.validation_loss = math.nan
-        self.norm = math.nan
-        self.losses: list[float] = []
-        self.recent: deque[float] = deque(maxlen=50)
-        self.sample = ""
-        self.stopped = self.diverged = False
-
-    def record(self, loss: float, norm: float, characters: int, seconds: float) -> None:
-        self.seconds += seconds
-        self.characters += characters
-        self.norm = norm
-        self.losses.append(loss)
-        self.recent.append(loss)
-        self.train_loss = sum(self.recent) / len(self.recent)
-
-    @property
-    def speed(self) -> float:
-        return self.characters / self.seconds if self.seconds else 0.0
-
-    @property
-    def validated(self) -> str:
-        return "..." if math.isnan(self.validation_loss) else f"{self.validation_loss:.3f}"
-
-    def line(self) -> str:
-        return (
-            f"{self.seconds:5.0f} s  train {self.train_loss:.3f}  validation {self.validated}  "
-            f"{self.speed:,.0f} characters/s  gradient norm {self.norm:.2f}"
-        )
-
-    def screen(self) -> Panel:
-        numbers = Table.grid(padding=(0, 3))
-        numbers.add_row("train", "validation", "characters/s", "gradient norm", style="dim")
-        numbers.add_row(
-            f"{self.train_loss:.3f} nats",
-            f"{self.validated} nats",
-            f"{self.speed:,.0f}",
-            f"{self.norm:.2f}",
-        )
-        o = self.options
-        curves = Table.grid()
-        curves.add_row(ProgressBar(o.seconds, min(self.seconds, o.seconds), width=60))
-        curves.add_row(Text(sparkline(self.losses, 60), style="cyan"))
-        return Panel(
-            Group(curves, numbers, Text("\n" + self.sample, style="green")),
-            title=f"{o.layers} x {o.hidden} {o.cell}, {self.seconds:.0f} of {o.seconds:g} s",
-        )
-
-
-def sparkline(values: list[float], width: int) -> str:
-    """The values as a row of blocks, high to low."""
-    if not values:
-        return ""
-    parts = np.array_split(np.array(values), min(width, len(values)))
-    means = np.array([part.mean() for part in parts])
-    levels = (means - means.min()) / (np.ptp(means) or 1) * 7
-    return "".join("▁▂▃▄▅▆▇█"[int(level)] for level in levels)
-
-
-def train(model: CharacterModel, run: Run, learnt: np.ndarray, look: Any, show: Any) -> None:
+def train(o: Any, model: LanguageModel, ids: np.ndarray, seconds: float) -> tg.Trainer:
     """Truncated backpropagation through time until the budget is used up or Ctrl-C comes."""
-    o = run.options
-    optimizer = optim.Adam(model.parameters(), lr=o.lr)
-    batches = ContiguousBatches(learnt, o.batch, o.bptt)
+    learnt, held_out = np.split(ids, [len(ids) * 9 // 10])
+    streams = max(1, min(o.batch, (len(held_out) - 1) // o.bptt))
     next_look = LOOK_EVERY
-    warm_up(model, batches)
-    while True:
-        state = None
-        for inputs, targets in batches:
-            start = time.perf_counter()
-            loss, state = loss_of(model, inputs, targets, state)
-            optimizer.zero_grad()
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
-            state = map_state(tg.Tensor.detach, state)
-            spent = time.perf_counter() - start
-            if not math.isfinite(loss.item() + norm.item()):
-                run.diverged = True
-                return
-            run.record(loss.item(), float(norm), targets.numel(), spent)
-            if run.seconds >= o.seconds or run.stopped:
-                return
-            if run.seconds >= next_look:
-                next_look += LOOK_EVERY
-                look()
-            show()
+
+    def look(trainer: tg.Trainer) -> None:
+        nonlocal next_look
+        if trainer.history.seconds >= next_look:
+            next_look = trainer.history.seconds + LOOK_EVERY
+            if math.isfinite(trainer.validate()):
+                sample = model.write(o.prompt, 160, o.temperature, o.stop, o.seed)
+                trainer.extra = Text(sample, style="green")
+
+    form = model.config
+    trainer = tg.Trainer(
+        model, optim.Adam(model.parameters(), lr=o.lr), loss_of, clip=CLIP, carry=True,
+        title=f"{form['layers']} x {form['hidden']} {form['cell']}", callbacks=[look],
+        checkpoint=o.save, every_seconds=60 if o.save else None,
+    )  # fmt: skip
+    if o.resume and seconds:
+        trainer.resume(o.resume)
+        next_look += trainer.history.seconds
+    trainer.fit(
+        ContiguousBatches(learnt, o.batch, o.bptt), ContiguousBatches(held_out, streams, o.bptt),
+        seconds=seconds, validate_every=math.inf,
+    )  # fmt: skip
+    if trainer.history.ended == "interrupted":
+        trainer.validate()
+    return trainer
+
+
+def figures(o: Any, trainer: tg.Trainer, text: str, ids: np.ndarray) -> dict[str, Any]:
+    """What has been measured, for the report."""
+    history = trainer.history
+    length = len(text) / len(ids)  # of a token, in characters
+    steps_an_epoch = math.ceil(0.9 * len(ids) / o.batch / o.bptt)
+    read = history.steps * 0.9 * len(text) / steps_an_epoch
+    return {
+        "validation_loss": history.validation,
+        "train_loss": history.loss if history.steps else None,
+        "bits_per_character": history.validation / math.log(2) / length,
+        "characters_per_second": read / history.seconds if history.steps else 0.0,
+        "seconds": history.seconds,
+    }
+
+
+# ----------------------------------------------------------------------------- what a model can do
+
+
+@tg.no_grad()
+def sweep(o: Any, model: LanguageModel) -> list[dict[str, Any]]:
+    """At each temperature, how uncertain the model is of the next token, and what it writes.
+
+    The entropy -sum p log p is a mean over one text, which the model wrote at temperature 1.
+    """
+    read = model.encode(model.write(o.prompt, o.length + 1, 1.0, seed=o.seed))
+    logits = model(tg.tensor(read[:, None]))[0].double()
+    rows = []
+    for temperature in sorted(o.temperatures):
+        log_p = (logits / temperature).log_softmax(-1)
+        entropy = -(log_p.exp() * log_p).sum(-1).mean().item()
+        sample = model.write(o.prompt, o.length, temperature, o.stop, o.seed)
+        rows.append({"temperature": temperature, "entropy": entropy, "sample": sample})
+    return rows
+
+
+def compare(o: Any, model: LanguageModel, text: str) -> int:
+    """The three cells with as many parameters as `model` has, a third of the time for each."""
+    wanted, ids = size(model), model.encode(text)
+    shown = Table("cell", "hidden", "parameters", "steps", "nats", "bits per character")
+    rows: list[dict[str, Any]] = []
+    for cell in LAYERS:
+        tg.manual_seed(o.seed)
+        model = of_size(wanted, {**model.config, "cell": cell})
+        trainer = train(o, model, ids, o.seconds / len(LAYERS))
+        row = {"cell": cell, "hidden": model.config["hidden"], "parameters": size(model),
+               "steps": trainer.history.steps, **figures(o, trainer, text, ids)}  # fmt: skip
+        shown.add_row(
+            cell, f"{row['hidden']}", f"{row['parameters']:,}", f"{row['steps']:,}",
+            f"{row['validation_loss']:.3f}", f"{row['bits_per_character']:.3f}",
+        )  # fmt: skip
+        rows.append(row)
+        if trainer.history.exit_code:
+            break
+    say(shown)
+    losses = [f"{row['cell'].upper()} {row['validation_loss']:.3f}" for row in rows]
+    say(f"validation {', '.join(losses)} nats per {UNITS[o.level]}, with {wanted:,} parameters or "
+        "nearly as many")  # fmt: skip
+    write_files(o, {"comparison": rows})
+    return trainer.history.exit_code
+
+
+def of_size(wanted: int, form: dict[str, Any]) -> LanguageModel:
+    """The model of this form whose number of parameters is nearest to `wanted`."""
+    model = lambda hidden: LanguageModel(**{**form, "hidden": hidden})
+    low, high = 1, 2
+    while size(model(high)) < wanted:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(model(middle)) < wanted else (low, middle)
+    return min(model(low), model(high), key=lambda made: abs(size(made) - wanted))
+
+
+def write_files(o: Any, report: dict[str, Any], losses: Sequence[float] = ()) -> None:
+    if o.report:
+        options = {name: value for name, value in vars(o).items() if name != "budget"}
+        content = json.dumps({**report, "options": options}, indent=2)
+        Path(o.report).write_text(content + "\n", "utf-8")
+    if o.plot:
+        curves = {"training": _shared.curve(losses)}
+        labels = {"xlabel": "step", "ylabel": f"nats per {UNITS[o.level]}"}
+        _shared.write_png(o.plot, lambda figure: _shared.plot(figure.subplots(), curves, **labels))
+
+
+# ---------------------------------------------------------------------------------------- the demo
 
 
 def main(arguments: list[str] | None = None) -> int:
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    o, text = parsed(arguments)
-    vocabulary = Vocabulary.of(text)
-    ids = vocabulary.encode(text)
-    learnt, held_out = np.split(ids, [len(ids) * 9 // 10])
-    tg.manual_seed(o.seed)
-    model = CharacterModel(len(vocabulary), o.cell, o.hidden, o.layers)
-    run, console = Run(o), Console()
-    size = sum(p.numel() for p in model.parameters())
-    print(
-        f"{len(text):,} characters, {len(vocabulary)} different ones; {o.layers} x {o.hidden} "
-        f"{o.cell.upper()} with {size:,} parameters; training for {o.seconds:g} seconds",
-        flush=True,
-    )
-
-    def look(length: int = 160) -> None:
-        run.validation_loss = validate(model, held_out, o.batch, o.bptt)
-        draw = np.random.default_rng(o.seed)
-        run.sample = sample(model, vocabulary, o.prompt, length, o.temperature, draw)
-
-    def stop(*_: object) -> None:
-        if run.stopped:  # a second Ctrl-C does not wait
-            signal.default_int_handler(signal.SIGINT, None)
-        run.stopped = True
-
-    shown = [time.perf_counter()]
-
-    def due(every: float) -> bool:
-        if time.perf_counter() - shown[0] < every:
-            return False
-        shown[0] = time.perf_counter()
-        return True
-
-    before = signal.signal(signal.SIGINT, stop)
     try:
-        if console.is_terminal:
-            with Live(run.screen(), console=console, auto_refresh=False, transient=True) as live:
-                show = lambda: live.update(run.screen(), refresh=True) if due(0.25) else None
-                train(model, run, learnt, look, show)
-        else:
-            show = lambda: print(run.line(), flush=True) if due(PLAIN_EVERY) else None
-            train(model, run, learnt, look, show)
-        if not run.diverged:
-            look(o.length)
-            run.diverged = not math.isfinite(run.validation_loss)
-    except KeyboardInterrupt:
+        return run(arguments)
+    except KeyboardInterrupt:  # the second Ctrl-C, which does not wait
         return 130
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-    if run.diverged:
-        print(
-            f"char_lm.py: after {run.seconds:.1f} seconds the loss is no longer finite; "
-            "try a smaller --lr",
-            file=sys.stderr,
-        )
-        return 1
-    bits = run.validation_loss / math.log(2)
-    console.print(Panel(Text(run.sample), title="a sample"))
-    print(
-        f"validation {run.validation_loss:.3f} nats per character ({bits:.3f} bits), "
-        f"{run.speed:,.0f} characters per second"
-    )
-    if o.report:
-        report = {
-            "validation_loss": run.validation_loss,
-            "train_loss": run.train_loss,
-            "bits_per_character": bits,
-            "characters_per_second": run.speed,
-            "seconds": run.seconds,
-            "sample": run.sample,
-            "options": vars(o),
-        }
-        Path(o.report).write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-    return 130 if run.stopped else 0
 
 
-# ------------------------------------------------------------------------------- the command line
-
-
-class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and exits with 2."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}", file=sys.stderr)
-        raise SystemExit(2)
-
-
-def at_least(low: float, kind: type = int, above: bool = False) -> Any:
-    """A type for numbers from `low` on (or above it), for argparse."""
-
-    def number(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (low < value < math.inf if above else low <= value < math.inf):
-            bound = f"above {low:g}" if above else f"of at least {low:g}"
-            noun = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"expected {noun} {bound}, got {text!r}")
-        return value
-
-    return number
-
-
-def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, str]:
-    """The options, and the text to learn."""
-    parser = Parser(prog="char_lm.py", description=__doc__.split("\n")[0])
-    add = parser.add_argument
-    add("--text", metavar="FILE", help="a UTF-8 text to learn (default: Python's documentation)")
-    add("--cell", choices=LAYERS, default="lstm")
-    add("--hidden", type=at_least(1), default=128, help="units of each layer (%(default)s)")
-    add("--layers", type=at_least(1), default=2, help="layers (%(default)s)")
-    add("--batch", type=at_least(1), default=50, help="streams read in parallel (%(default)s)")
-    add("--bptt", type=at_least(1), default=50, help="steps between two updates (%(default)s)")
-    add("--lr", type=at_least(0, float, True), default=4e-3, help="learning rate (%(default)s)")
-    add("--seconds", type=at_least(0, float, True), default=60.0, help="of training (%(default)g)")
-    add(
-        "--temperature", type=at_least(0, float, True), default=0.8, help="of samples (%(default)s)"
-    )
-    add(
-        "--length",
-        type=at_least(0),
-        default=500,
-        help="characters of the last sample (%(default)s)",
-    )
-    add("--prompt", help="what samples start with (default: a new line)")
-    add("--seed", type=at_least(0), default=0, help="of all that is random (%(default)s)")
-    add("--report", metavar="FILE", help="write the figures as JSON")
+def run(arguments: list[str] | None) -> int:
+    parser = command_line()
     o = parser.parse_args(arguments)
-    text = documentation() if o.text is None else read(Path(o.text), parser)
-    shortest = max(10 * (o.batch + 1), 20)
-    if len(text) < shortest:
-        parser.error(f"the text has {len(text)} characters; --batch {o.batch} needs {shortest}")
-    if not o.prompt:
-        o.prompt = "\n" if "\n" in text else text[0]
-    unknown = sorted(set(o.prompt) - set(text))
-    if unknown:
-        parser.error(
-            f"the prompt has characters that the text has not: {' '.join(map(repr, unknown))}"
+    model, text = chosen(o, parser)
+    if o.compare:
+        return compare(o, model, text)
+    unit, report, losses, code = UNITS[o.level], {}, [], 0
+    last_line = f"written by {o.resume}, which was not trained any further"
+    if text:
+        ids = model.encode(text)
+        say(
+            f"{len(ids):,} {unit}s, {len(model.vocabulary):,} different ones; {o.layers} x "
+            f"{o.hidden} {o.cell.upper()} with {size(model):,} parameters; training for "
+            f"{o.seconds:g} seconds"
         )
-    if o.report:
         try:
-            Path(o.report).open("a").close()
-        except OSError as error:
-            parser.error(f"--report {o.report}: {error.strerror}")
-    return o, text
+            trainer = train(o, model, ids, o.seconds)
+        except (tg.CheckpointError, ValueError) as error:  # another run than that of --resume
+            parser.error(str(error))
+        history = trainer.history
+        if history.ended == "diverged" or not math.isfinite(history.validation):
+            parser.exit(1, f"{parser.prog}: after {history.seconds:.1f} seconds the loss is no "
+                        "longer finite; try a smaller --lr\n")  # fmt: skip
+        report, losses, code = figures(o, trainer, text, ids), history.losses, history.exit_code
+        last_line = (
+            f"validation {report['validation_loss']:.3f} nats per {unit} "
+            f"({report['bits_per_character']:.3f} bits{' per character' * (unit == 'word')}), "
+            f"{report['characters_per_second']:,.0f} characters per second"
+        )
+    if o.temperatures:
+        shown = Table("temperature", f"nats per {unit}", "a sample", show_lines=True)
+        report["temperatures"] = sweep(o, model)
+        for row in report["temperatures"]:
+            shown.add_row(f"{row['temperature']:g}", f"{row['entropy']:.3f}", Text(row["sample"]))
+        Console().print(shown)
+    report["sample"] = model.write(o.prompt, o.length, o.temperature, o.stop, o.seed)
+    Console().print(Panel(Text(report["sample"]), title="a sample"))
+    say(last_line)
+    write_files(o, report, losses)
+    return code
+
+
+def command_line() -> _shared.Parser:
+    parser = _shared.Parser(__file__, __doc__)
+    number, positive = at_least(1), at_least(0, float, above=True)
+    seconds = lambda text: 0.0 if text == "0" else positive(text)
+    temperatures = lambda text: [positive(part) for part in text.split(",")]
+    add = parser.add
+    add("--text", metavar="FILE", help="a UTF-8 text to learn (default: Python's documentation)")
+    add("--level", choices=UNITS, default="char", help="what a token is (%(default)s)")
+    add("--cell", choices=LAYERS, default="lstm")
+    add("--hidden", type=number, default=128, help="units of each layer (%(default)s)")
+    add("--layers", type=number, default=2, help="layers (%(default)s)")
+    add("--batch", type=number, default=50, help="streams read in parallel (%(default)s)")
+    add("--bptt", type=number, default=50, help="steps between two updates (%(default)s)")
+    add("--lr", type=positive, default=4e-3, help="learning rate (%(default)s)")
+    add("--seconds", type=seconds, default=60.0,
+        help="of training (%(default)g); 0 with --resume: none, only samples")  # fmt: skip
+    add("--save", metavar="FILE", help="keep the run in a file, every minute and at the end")
+    add("--resume", metavar="FILE", help="go on with the run in this file, on the same text")
+    add("--compare", action="store_true", help="the three cells, with as many parameters each")
+    add("--prompt", help="what samples start with (default: a new line)")
+    add("--length", type=at_least(0), default=500, help="tokens of the last sample (%(default)s)")
+    add("--temperature", type=positive, default=0.8, help="of samples (%(default)s)")
+    add("--temperatures", type=temperatures, default=[], metavar="T,T,...",
+        help="show entropy and a sample at each of these")  # fmt: skip
+    add("--stop", default="", metavar="TEXT", help="samples end before this")
+    return parser
+
+
+def chosen(o: Any, parser: _shared.Parser) -> tuple[LanguageModel, str]:
+    """The model, new or from a file, and the text to learn: "" where there is none.
+
+    Whatever is wrong ends the program with one line.
+    """
+    if o.compare and (o.save or o.resume):
+        parser.error("--compare trains three models, and goes without --save and --resume")
+    if not o.seconds and not o.resume:
+        parser.error("--seconds 0 trains nothing; it needs --resume FILE")
+    tg.manual_seed(o.seed)
+    model = None
+    try:
+        if o.save:
+            check_folder(o.save)
+        if o.resume:
+            model = tg.load(o.resume, LanguageModel)
+    except tg.CheckpointError as error:
+        parser.error(str(error))
+    for name in ("level", "cell", "hidden", "layers") if model else ():
+        if getattr(o, name) not in (parser.get_default(name), model.config[name]):
+            parser.error(f"--{name}: the model in {o.resume} has {model.config[name]}")
+        setattr(o, name, model.config[name])
+
+    text = ""
+    if o.text is not None:
+        text = read(Path(o.text), parser)
+    elif o.seconds:
+        text = documentation()
+    if text:
+        length, shortest = len(split(text, o.level)), max(10 * (o.batch + 1), 20)
+        if length < shortest:
+            parser.error(
+                f"the text has {length} {UNITS[o.level]}s; --batch {o.batch} needs {shortest}"
+            )
+    form = {"level": o.level, "cell": o.cell, "hidden": o.hidden, "layers": o.layers}
+    model = model or LanguageModel(tokens_of(text, o.level), **form)
+
+    known = model.vocabulary
+    if not o.prompt:
+        o.prompt = "\n" if "\n" in known else known.tokens[-1]
+    given = {"the prompt": o.prompt, "--stop": o.stop}
+    if o.level == "char" and o.resume:
+        given["the text"] = text
+    for place, there in given.items():
+        unknown = sorted(token for token in {*split(there, o.level)} if token not in known)
+        if unknown:
+            what = "the model does not know" if place == "the text" else "the text has not"
+            names = " ".join(map(repr, unknown[:10]))
+            parser.error(f"{place} has {UNITS[o.level]}s that {what}: {names}")
+    return model, text
 
 
 def documentation() -> str:
@@ -353,7 +362,7 @@ def documentation() -> str:
     return "\n\n".join(topics[name] for name in sorted(topics))
 
 
-def read(path: Path, parser: Parser) -> str:
+def read(path: Path, parser: _shared.Parser) -> str:
     try:
         text = path.read_text("utf-8")
     except UnicodeDecodeError as error:

@@ -19,7 +19,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from _shared import Parser, bar, finish, say
+from _shared import Parser, bar, finish, say, unmet
+from gradients import SIGMAS, rotating
+from gradients import T as DISTANCE
 from rich.table import Table
 from rich.text import Text
 
@@ -32,6 +34,7 @@ PER_SECOND = 40  # networks
 EXACT = 1e-9  # rounding, in float64
 ETA = 0.1
 Array = np.ndarray
+Pair = tuple[Array, Array]  # what a formula gives, and what the tape gives
 
 
 class Network:
@@ -40,10 +43,10 @@ class Network:
     All arrays begin at t = 0, so h[0] is the state before the first step, and x[1] the first input.
     """
 
-    def __init__(self, rng: np.random.Generator, scale: float = 1.0) -> None:
+    def __init__(self, rng: np.random.Generator) -> None:
         self.rnn, self.head = nn.RNN(I, H).double(), nn.Linear(H, O).double()
         for p in self.parameters:
-            p.data = scale * rng.standard_normal(p.shape)
+            p.data = rng.standard_normal(p.shape)
         self.W_h, self.W_x = np.split(self.rnn.cells[0].linear.weight.data.copy(), [H], axis=1)
         self.W_y = self.head.weight.data.copy()
         self.x = rng.standard_normal((T + 1, I))
@@ -129,6 +132,9 @@ def onto(vector: Array, tensor: Array) -> Array:
 # ----------------------------------------------------------------------------- the formulas
 
 
+Found = Callable[[Network], Pair]
+
+
 @dataclass
 class Formula:
     """A formula as a lecture prints it, with how it was read, and the corrected one."""
@@ -136,15 +142,15 @@ class Formula:
     where: str
     printed: str
     reading: str
-    found: Callable[[Network], tuple[Array, Array]]  # what it gives, and what the tape gives
+    found: Found
     right: str = ""  # the corrected formula; none needed where the printed one is exact
-    corrected: Callable[[Network], tuple[Array, Array]] | None = None
+    corrected: Found | None = None
 
 
-def sum_over_steps(first: str, second: str) -> Callable[[Network], tuple[Array, Array]]:
+def sum_over_steps(first: str, second: str) -> Found:
     """sum_t dL/dh_t . dh_t/dW, its two factors read in one way or the other."""
 
-    def found(n: Network) -> tuple[Array, Array]:
+    def found(n: Network) -> Pair:
         dL = {"total": n.from_all, "direct": n.direct}[first]
         dh = {"total": n.total, "explicit": n.explicit}[second]
         return sum(onto(dL(t), dh(t)) for t in steps(1, T)), n.on_tape["W_h"]
@@ -152,17 +158,17 @@ def sum_over_steps(first: str, second: str) -> Callable[[Network], tuple[Array, 
     return found
 
 
-def last_state(*used: int) -> Callable[[Network], tuple[Array, Array]]:
+def last_state(*used: int) -> Found:
     """sum_k dh_T/dh_k . d+h_k/dW over the steps `used`, summed over the elements of h_T."""
 
-    def found(n: Network) -> tuple[Array, Array]:
+    def found(n: Network) -> Pair:
         terms = [onto(n.dh(T, k).sum(0), n.explicit(k)) for k in used]
         return sum(terms), n.on_tape["h_T"]
 
     return found
 
 
-def truncated(n: Network) -> tuple[Array, Array]:
+def truncated(n: Network) -> Pair:
     """The same with h_1 cut off the tape: truncation after two steps."""
     cell, h = n.rnn.cells[0], tg.tensor(n.h[1])
     for t in steps(2, T):
@@ -171,7 +177,7 @@ def truncated(n: Network) -> tuple[Array, Array]:
     return last_state(2, 3)(n)[0], on_tape.data[:, :H]
 
 
-def recursion(n: Network, extra: Array) -> tuple[Array, Array]:
+def recursion(n: Network, extra: Array) -> Pair:
     """dL/dh_t for all t, with `extra` between dL/dh_{t+1} and dh_{t+1}/dh_t."""
     d = [n.direct(T)]
     for t in range(T - 1, 0, -1):
@@ -179,17 +185,17 @@ def recursion(n: Network, extra: Array) -> tuple[Array, Array]:
     return np.array(d[::-1]), n.states_on_tape
 
 
-def outer_products(n: Network, dL_dh: Callable[[int], Array], beside: str) -> tuple[Array, Array]:
+def outer_products(n: Network, dL_dh: Callable[[int], Array], beside: str) -> Pair:
     """sum_t (dL_dh * (1 - h_t^2)) h_{t-1}^T, or with x_t^T."""
     what = {"W_h": lambda t: n.h[t - 1], "W_x": lambda t: n.x[t]}[beside]
     terms = [np.outer(dL_dh(t) * n.d_tanh(t), what(t)) for t in steps(1, T)]
     return sum(terms), n.on_tape[beside]
 
 
-def output_gradient(kind: str) -> Callable[[Network], tuple[Array, Array]]:
+def output_gradient(kind: str) -> Found:
     """delta_t of a loss at the last step, against the tape."""
 
-    def found(n: Network) -> tuple[Array, Array]:
+    def found(n: Network) -> Pair:
         y = tg.tensor(n.h[T] @ n.W_y.T, requires_grad=True)
         target = {"soft": n.targets[T], "id": np.eye(O)[1]}[kind]
         loss = F.cross_entropy(y, tg.tensor(target) if kind == "soft" else tg.tensor(1))
@@ -199,11 +205,11 @@ def output_gradient(kind: str) -> Callable[[Network], tuple[Array, Array]]:
     return found
 
 
-def outputs_weight(n: Network) -> tuple[Array, Array]:
+def outputs_weight(n: Network) -> Pair:
     return sum(np.outer(n.delta[t], n.h[t]) for t in steps(1, T)), n.on_tape["W_y"]
 
 
-def descent(n: Network) -> tuple[Array, Array]:
+def descent(n: Network) -> Pair:
     """Where one step of SGD leaves W_h, and W_h - eta dL/dW_h."""
     weight = n.rnn.cells[0].linear.weight
     optimizer = optim.SGD(n.parameters, lr=ETA)
@@ -264,7 +270,7 @@ FORMULAS = [
 def errors_of(formula: Formula, networks: list[Network]) -> tuple[float, float | None]:
     """The median relative errors of a formula: as printed, and corrected."""
 
-    def median(found: Callable[[Network], tuple[Array, Array]]) -> float:
+    def median(found: Found) -> float:
         pairs = [found(n) for n in networks]
         return float(np.median([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in pairs]))
 
@@ -285,19 +291,6 @@ def nodes_on_tape(steps: int) -> int:
             seen.add(node)
             found += [edge[0] for edge in node.edges if edge and not isinstance(edge[0], tg.Tensor)]
     return len(seen)
-
-
-def carried(largest: float, size: float, length: int, rng: np.random.Generator) -> float:
-    """||dh_T/dh_0||: W_h is a rotation times `largest`, the states' elements have this `size`."""
-    rotation, _ = np.linalg.qr(rng.standard_normal((H, H)))
-    cell = nn.RNNCell(H, H, bias=False).double()
-    cell.linear.weight.data = np.concatenate([largest * rotation, np.eye(H)], axis=1)
-    h_0 = tg.tensor(size * rng.choice([-1.0, 1.0], H), requires_grad=True)
-    h, xs = h_0, size * rng.standard_normal((length, H))
-    for x in xs:
-        h, _ = cell(tg.tensor(x), h)
-    rows = [tg.grad(h[i], h_0, retain_graph=True)[0].data for i in range(H)]
-    return float(np.linalg.norm(rows, 2))
 
 
 def kept_by(z: float, ours: bool) -> float:
@@ -334,21 +327,20 @@ def main(arguments: list[str] | None = None) -> int:
         say(shown(formula, error, corrected))
 
     one, ten = nodes_on_tape(1), nodes_on_tape(10)
-    each = (ten - one) // 9
-    say(
-        f"\nB7  each step is a layer: {one} lines on the tape for 1 step, {ten} for 10: {each} more"
-    )
-    say("    with each step, one more copy of the cell\n")
-    flow = singular_values(rng)
-    say("B9  (1 − h²) W_hᵀ, 20 times over: ‖∂h₂₀/∂h₀‖ by the tape, W_h = σ · a rotation", flow[0])
-    say(
-        "    |W| > 1 is needed for an explosion, and not enough: tanh that saturates shrinks it all"
-    )
+    say(f"\nB7, L1  each step is a layer: {one} lines on the tape for 1 step, {ten} for 10\n")
+    powers = {
+        sigma: {"nearly linear": rotating(sigma, 1e-8, rng)[-1],
+                "saturated": rotating(sigma, 2.0, rng)[-1]}
+        for sigma in SIGMAS
+    }  # fmt: skip
+    say(f"B9, L4  (1 − h²) W_hᵀ, {DISTANCE} times over, by the tape; W_h = σ · a rotation")
+    say(singular_values(powers))
+    say("        |W| > 1 is not enough for an explosion: where tanh saturates, all vanishes")
     say(update_gate())
 
     off = [(f.where, e) for f, (e, _) in zip(FORMULAS, errors, strict=True) if e > EXACT]
     rest = [e if c is None else c for e, c in errors if c is not None or e <= EXACT]
-    missed = [f"corrected formulas off by up to {max(rest):.1g}"] if max(rest) > EXACT else []
+    missed = unmet({f"errors below {EXACT} once corrected": max(rest) < EXACT})
     figures: dict[str, Any] = {
         "networks": len(networks),
         "formulas": [
@@ -357,7 +349,7 @@ def main(arguments: list[str] | None = None) -> int:
             for f, (error, corrected) in zip(FORMULAS, errors, strict=True)
         ],
         "tape": {"1 step": one, "10 steps": ten},
-        "singular values": flow[1],
+        "singular values": powers,
         "kept at z = 0.99": {"L2, L4": kept_by(0.99, True), "L3": kept_by(0.99, False)},
     }  # fmt: skip
     measured = ", ".join(f"{where.split(',')[0]} {error:.2f}" for where, error in off)
@@ -380,14 +372,11 @@ def shown(formula: Formula, error: float, corrected: float | None) -> Text:
     return text
 
 
-def singular_values(rng: np.random.Generator) -> tuple[Table, dict[str, dict[str, float]]]:
-    """Small states: near linear, so sigma^20.  Large ones: tanh saturates, and |W| > 1 vanishes."""
-    table, figures = Table("σ", "σ²⁰", "states near 0", "states near ±1"), {}
-    for largest in (0.8, 1.0, 1.25):
-        near, far = (carried(largest, size, 20, rng) for size in (1e-4, 1.0))
-        table.add_row(*(f"{v:.3g}" for v in (largest, largest**20, near, far)))
-        figures[f"{largest:g}"] = {"near linear": near, "saturated": far}
-    return table, figures
+def singular_values(powers: dict[float, dict[str, float]]) -> Table:
+    table = Table("σ", f"σ^{DISTANCE}", *powers[SIGMAS[0]])
+    for sigma, norms in powers.items():
+        table.add_row(*(f"{v:.3g}" for v in (sigma, sigma**DISTANCE, *norms.values())))
+    return table
 
 
 def update_gate() -> Table:

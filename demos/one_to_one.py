@@ -16,7 +16,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from _shared import Parser, chart, finish, heat, plot, say, trained
+from _shared import Parser, chart, finish, heat, plot, say, trained, unmet
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
@@ -107,9 +107,11 @@ def main(arguments: list[str] | None = None) -> int:
     say(chart(curves, height=7, x="bits read", levels={"chance": 0.5}))
 
     third = {name: float(share[1::3].mean()) for name, share in at.items()}
-    missed = [] if accuracy > 0.95 else [f"only {accuracy:.1%} of the points"]
-    missed += ["the Elman net has not learnt XOR"] if third["Elman net"] < 0.98 else []
-    missed += ["no memory, and yet not at chance"] if third["without memory"] > 0.55 else []
+    missed = unmet({
+        "the spirals told apart": accuracy > 0.95,
+        "the Elman net foretells XOR": third["Elman net"] > 0.98,
+        "at chance without memory": third["without memory"] < 0.55,
+    })  # fmt: skip
     figures = {"spirals": accuracy, "every third bit": third}
     figures["after 1, 2, ... bits"] = {name: share.tolist() for name, share in at.items()}
     return finish(

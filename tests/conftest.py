@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn.jit import disk, why_absent
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells do in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # some tests press Ctrl-C
 
 
 def pytest_configure(config):

@@ -7,10 +7,12 @@
 tensor([2., 4.])
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from numpy import bool_ as bool
 from numpy import float32, float64, int32, int64
 
-from . import metrics, nn, optim, utils
 from .autograd.creation import (
     Generator,
     arange,
@@ -93,17 +95,48 @@ from .autograd.functions import (
 from .autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .autograd.recording import enable_grad, is_grad_enabled, no_grad
 from .autograd.tensor import Tensor, grad
-from .decoding import Hypothesis, beam_search, generate
-from .interop import from_torch, to_torch
 from .jit.threads import get_num_threads, set_num_threads
 from .recurrent.fuse import fuse
 from .recurrent.scan import compiled, compiled_source, scan, why_not_compiled
 from .recurrent.unroll import unroll
-from .train import History, Trainer
+
+if TYPE_CHECKING:
+    from . import explain, metrics, nn, optim, utils
+    from .checkpoint import CheckpointError, load, save
+    from .decoding import Hypothesis, beam_search, generate
+    from .explain.anomaly import AnomalyError, detect_anomaly
+    from .interop import from_torch, to_torch
+    from .train import History, Trainer
 
 __version__ = "0.1.0"
 
+LATER = {
+    "": "explain metrics nn optim utils",
+    "checkpoint": "CheckpointError load save",
+    "decoding": "Hypothesis beam_search generate",
+    "explain.anomaly": "AnomalyError detect_anomaly",
+    "interop": "from_torch to_torch",
+    "train": "History Trainer",
+}
+"""What is imported when it is first used: who wants the engine does not wait for all the rest."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in LATER.items():
+        if name in names.split():
+            found = import_module(f".{module or name}", __name__)
+            value = globals()[name] = getattr(found, name) if module else found
+            return value
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 __all__ = [
+    "AnomalyError",
+    "CheckpointError",
     "Generator",
     "GradcheckError",
     "History",
@@ -131,9 +164,11 @@ __all__ = [
     "concat",
     "cos",
     "cumsum",
+    "detect_anomaly",
     "div",
     "enable_grad",
     "exp",
+    "explain",
     "expm1",
     "flatten",
     "flip",
@@ -153,6 +188,7 @@ __all__ = [
     "int32",
     "int64",
     "is_grad_enabled",
+    "load",
     "log",
     "log1p",
     "log_softmax",
@@ -185,6 +221,7 @@ __all__ = [
     "relu",
     "reshape",
     "rsqrt",
+    "save",
     "scan",
     "set_num_threads",
     "sigmoid",

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
+import tinygrad_rnn as tg
+
 DEMOS = Path(__file__).parents[2] / "demos"
 
 
@@ -23,12 +25,16 @@ def demo(monkeypatch):
 
 @pytest.fixture
 def run(demo, capsys, tmp_path):
-    """Runs a demo in this process: its exit code, what it printed, and its report."""
+    """Runs a demo in this process: its exit code, what it printed, and its report.
 
-    def runs(name, *options):
+    With `plain`, on the plain tape: for a few steps that is sooner than compiling.
+    """
+
+    def runs(name, *options, plain=False):
         report = tmp_path / "report.json"
         try:
-            code = demo(name).main([*options, "--report", str(report)])
+            with tg.compiled(not plain):
+                code = demo(name).main([*options, "--report", str(report)])
         except SystemExit as stopped:
             code = stopped.code
         out, err = capsys.readouterr()

@@ -33,15 +33,16 @@ def test_weights_trained_at_one_length_serve_another(adding, rng):
     tg.manual_seed(0)
     model = adding.Adder("GRU")
     trainer = Trainer(model, optim.Adam(model.parameters(), lr=1e-2), adding.loss, clip=1.0)
-    trainer.fit(lambda: adding.sequences(rng, 10, 64), steps=200)
-    assert adding.error(model, 15) < adding.BASELINE / 4
+    with tg.compiled(False):
+        trainer.fit(lambda: adding.sequences(rng, 10, 64), steps=200)
+        assert adding.error(model, 15) < adding.BASELINE / 4
 
 
 def test_a_tiny_budget_runs_through_and_is_honest(run):
-    ran = run("adding", "--seconds", "0.2")
+    ran = run("adding", "--seconds", "0.2", plain=True)
     assert ran.code == 0
     assert "NOT shown by this run (" in ran.last[0]
-    assert "LSTM not below 0.01" in ran.missed
+    assert "GRU and LSTM below 0.01 at T = 100" in ran.missed
     assert set(ran.figures["errors"]) == {"RNN", "GRU", "LSTM"}
     assert set(ran.figures["errors"]["GRU"]) == {"10", "30", "100"}
     assert "always answering 1" in ran.out

@@ -81,6 +81,10 @@ def test_a_missed_threshold_is_said_and_the_exit_code_is_0(shared, capsys, tmp_p
     assert capsys.readouterr().out == "loss 0.5: it learns\n"
 
 
+def test_claims_that_do_not_hold_are_unmet(shared):
+    assert shared.unmet({"a": np.True_, "b": False, "c": 2 > 1}) == ["b"]
+
+
 def test_a_png_is_drawn(shared, tmp_path):
     pytest.importorskip("matplotlib")
     path = tmp_path / "drawing"  # whatever its name
@@ -119,7 +123,7 @@ def test_training_ends_when_the_task_is_solved(shared, capsys):
 
 
 def test_a_machine_that_is_much_too_slow_stops_early_and_says_so(shared, capsys):
-    budget = shared.Budget(1.0, 1.0, spent=4.0)
+    budget = shared.Budget(1.0, 1.0, spent=60.0)
     history = shared.trained(budget, Slope(), lambda m, _: m.x.sum(), lambda: None, 60, "x")
     assert history.steps == 0
     assert "ended early: seconds" in capsys.readouterr().out
@@ -192,6 +196,15 @@ def test_control_c_ends_the_demo_with_130(shared):
         shared.trained(shared.Budget(9.0, 1.0), Slope(), loss, lambda: None, 60, "x")
 
 
+def test_control_c_between_trainings_leaves_no_traceback(program):
+    ended = program("-c", (
+        "import sys; sys.path.insert(0, 'demos'); from _shared import Parser;"
+        "Parser('x.py', 'A demo (3 s).').parse_args([]); raise KeyboardInterrupt"
+    ))  # fmt: skip
+    assert ended.returncode in (-2, 130)
+    assert ended.stderr == ""
+
+
 # ------------------------------------------------------------------------------- drawing
 
 
@@ -237,6 +250,11 @@ def test_a_chart_has_levels_and_a_logarithmic_axis(shared):
     )
     assert lines[:3] == ["      100 │●", "          │  ●", "        1 │┄┄┄"]
     assert lines[-1].endswith("┄ base")
+
+
+def test_curves_that_meet_take_turns(shared):
+    line = [0, 1, 2, 3], [1, 1, 1, 1]
+    assert drawn(shared.chart({"a": line, "b": line}, 4, 2))[0].endswith("│●▲●▲")
 
 
 def test_a_chart_without_points_says_so(shared):

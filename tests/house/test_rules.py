@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import tinygrad_rnn as tg
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tinygrad_rnn"
 ROOMS = ["autograd", "jit", "recurrent", "nn", "optim", "utils", "decoding", "metrics", "interop"]
@@ -97,3 +99,18 @@ def test_the_global_random_state_of_numpy_is_used_nowhere(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np.random":
             assert node.attr in allowed, f"{path.name}:{node.lineno}"
+
+
+def test_every_public_name_is_there_and_what_comes_later_is_said_once_to_type_checkers():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = (n for n in tree.body if isinstance(n, ast.If))
+    checked = {alias.name for line in block.body for alias in line.names}
+    assert checked == set(" ".join(tg.LATER.values()).split())
+    assert checked <= set(tg.__all__)
+    assert [name for name in tg.__all__ if not hasattr(tg, name)] == []
+    assert dir(tg) == sorted(tg.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'tinygrad_rnn' has no attribute 'lstm'"):
+        tg.lstm  # noqa: B018

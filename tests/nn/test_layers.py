@@ -370,3 +370,13 @@ def test_a_step_without_gradients_equals_one_with_them(name, layers, batch, rng)
             assert one.shape == other.shape
             np.testing.assert_allclose(one.numpy(), other.detach().numpy(), **EXACT)
         state = map_state(tg.Tensor.detach, after)
+
+
+def test_a_step_without_gradients_takes_the_cells_that_the_layer_has_now(name, rng):
+    layer = randomised(LAYERS[name](I, H, 2), rng)
+    x = tg.tensor(rng.standard_normal((1, B, I)))
+    with tg.no_grad():
+        layer(x)
+        layer.cells = randomised(LAYERS[name](I, H, 2), rng).cells
+        outputs, _ = layer(x)
+    np.testing.assert_allclose(outputs.numpy(), layer(x)[0].detach().numpy(), **EXACT)

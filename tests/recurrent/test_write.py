@@ -39,6 +39,16 @@ def test_one_text_serves_every_size(make):
     assert len({text_of(make(s["I"], s["H"]).double(), **s, parts=parts) for s in sizes}) == 1
 
 
+@pytest.mark.parametrize("make", [nn.LSTMCell, nn.GRUCell, nn.RNNCell, Normed])
+def test_every_line_says_where_it_came_from(make):
+    parts = 2 if make is nn.LSTMCell else 1
+    lines = text_of(make(4, 6).double(), parts=parts).split("\n")
+    computed = [line for line in lines if re.search(r" v\d+ = .*\bv\d", line)]
+    assert len(computed) > 5
+    assert all(re.search(r"  # \w", line) for line in computed)
+    assert any(re.search(r" = v\d+ \+ v\d+  # sum of gradients$", line) for line in lines)
+
+
 def test_the_text_contains_no_text_of_the_user():
     class EvilName(nn.Module):
         def __init__(self):

@@ -65,7 +65,7 @@ def gradcheck(
         for direction in range(DIRECTIONS):
             v = rng.standard_normal(x.shape)
             slope = 0.0 if g is None else float((g.data * v).sum())
-            numeric = _slope_along(x, v, eps, value)
+            numeric = slope_along(x, v, eps, value)
             if not abs(slope - numeric) <= atol + rtol * abs(numeric):
                 raise GradcheckError(
                     f"input {i} of shape {x.shape}, random direction {direction}: the tape says "
@@ -107,7 +107,7 @@ def _outputs(f: Callable[..., Any], given: list[Tensor]) -> list[Tensor]:
     return [made] if isinstance(made, Tensor) else list(made)
 
 
-def _slope_along(x: Tensor, v: Any, eps: float, value: Callable[[], Any]) -> float:
+def slope_along(x: Tensor, v: Any, eps: float, value: Callable[[], Any]) -> float:
     """(value at x + eps v - value at x - eps v) / (2 eps); x is put back, whatever happens."""
     start = x.data
     try:

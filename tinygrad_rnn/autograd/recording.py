@@ -8,8 +8,23 @@ from typing import Any, Self
 
 
 class _Mode(threading.local):
+    """What `mode` holds, for each thread.
+
+    An observer sees everything that is computed, and changes nothing::
+
+        enter(module), leave(module, result)        around a module's forward; None: it raised
+        step(t)                                     before step t of a loop; None: it is over
+        recorded(node, primitive, inputs, outputs)  after an op; node is None without a gradient
+        walked(node, arriving, leaving)             after a step of a backward walk
+        clips(gradients)                            before gradients are clipped
+        updates(optimizer)                          before an optimiser changes parameters
+
+    While there is one, nothing is compiled: layers go step by step.
+    """
+
     recording = True
     tracer: Any = None  # `recurrent.trace` puts itself here while it reads a cell
+    observers: tuple[Any, ...] = ()  # `explain.watch` and its kind put themselves here
 
     def __init__(self) -> None:
         self.before: list[bool] = []

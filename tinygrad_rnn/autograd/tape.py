@@ -42,7 +42,8 @@ class Node:
     """
 
     __slots__ = ("__weakref__", "age", "edges", "inputs", "op",
-                 "options", "outputs", "pullback", "retained")  # fmt: skip
+                 "options", "outputs", "place", "pullback", "retained")  # fmt: skip
+    place: Any  # where in a model it was made: unset, unless an observer says so (`recording.py`)
 
     def __init__(
         self,

@@ -333,7 +333,7 @@ def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[
     for x in inputs:
         if isinstance(x, Tensor):
             arrays.append(x._array)
-            edges.append(x._edge or (_place(x) if x.wants_grad else None))
+            edges.append(x._edge or (place(x) if x.wants_grad else None))
         else:
             arrays.append(_operand(x, primitive.__name__))
             edges.append(None)
@@ -347,9 +347,11 @@ def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[
         if None in edges and type(pullback) is tuple:  # what nobody wants need not be kept
             pullback = tuple([p if e else None for p, e in zip(pullback, edges, strict=True)])
         node = Node(primitive, options, edges, pullback, tuple(map(id, arrays)))
-    if type(value) is list:
-        return tuple([_result(v, node) for v in value])
-    return _result(value, node)
+    several = type(value) is list
+    made = tuple([_result(v, node) for v in value]) if several else _result(value, node)
+    for observer in mode.observers:
+        observer.recorded(node, primitive, inputs, made)
+    return made
 
 
 def _result(value: Any, node: Node | None) -> Tensor:
@@ -396,7 +398,7 @@ def grad(
                 f"One of the differentiated Tensors does not require grad: input {i}"
             )
     keep = create_graph if retain_graph is None else retain_graph
-    keys = [_place(x)[:2] for x in wrt]
+    keys = [place(x)[:2] for x in wrt]
     found = _backward(ends, gradients, set(keys), keep, create_graph)
     for i, key in enumerate(keys):
         if key not in found and not allow_unused:
@@ -423,15 +425,16 @@ def _backward(
     """Walks back from `ends`: the gradient of every leaf, or of the wanted keys."""
     pairs = zip(ends, gradients, strict=True)
     seeds = [_seed(i, end, g) for i, (end, g) in enumerate(pairs)]
-    starts = zip(map(_place, ends), seeds if create_graph else map(array_of, seeds), strict=True)
+    starts = zip(map(place, ends), seeds if create_graph else map(array_of, seeds), strict=True)
     found: dict[Key, Any] = {}
     with enable_grad():
-        for _ in walk(starts, found, wanted, keep, _ON_TENSORS if create_graph else None):
-            pass
+        for step in walk(starts, found, wanted, keep, _ON_TENSORS if create_graph else None):
+            for observer in mode.observers:
+                observer.walked(*step)
     return found
 
 
-def _place(x: Tensor) -> Edge:
+def place(x: Tensor) -> Edge:
     """Where the gradient of x is added up."""
     return x._edge or (x, 0, x.shape, x.dtype)
 

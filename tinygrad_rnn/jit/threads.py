@@ -14,7 +14,7 @@ import numpy as np
 
 from .kit import lock, why_absent
 
-GRACE = 60
+GRACE = 200
 """Looks (see `wait`) for which a new task leaves Python's lock to the thread that gave it."""
 FIRST = 1000
 """Looks that a thread takes at first before it sleeps."""

@@ -17,7 +17,7 @@ from .compiler import Decorators
 from .intrinsics import INT
 from .kit import digest
 
-MOST, LEAST = 10_000, 50
+MOST, LEAST = 30_000, 3_000
 """Looks at a number that has not changed, of some 0.05 us each."""
 PAUSE = {"x86_64": "llvm.x86.sse2.pause", "AMD64": "llvm.x86.sse2.pause"}
 """What tells a core that it is waiting; other kinds of cores just look more often."""
@@ -54,8 +54,8 @@ def wait() -> Callable[[int, int, int, int], None]:
 
     `patience` is the address of a number of looks, after which it gives up: the core that this
     thread keeps busy may be the one that the other needs.  Then it looks half as often next time,
-    and twice as often when it has seen the change.  It lets `grace` more looks pass, for the other
-    thread to let go of Python's lock.
+    until it has seen a change again.  It lets `grace` more looks pass then, for the other thread to
+    let go of Python's lock.
     """
 
     def wait(address, old, patience, grace):
@@ -64,7 +64,7 @@ def wait() -> Callable[[int, int, int, int], None]:
             if now(address) != old:
                 for _ in range(grace):
                     now(address)
-                put(patience, min(2 * looks, MOST))
+                put(patience, MOST)
                 return
         put(patience, max(looks // 2, LEAST))
 

@@ -51,11 +51,13 @@ class Cell(Module):
                 f"{type(self).__name__}({self.extra_repr()}): expected a state that is {kind} of "
                 f"shape {expected}, got {shapes}"
             )
-        return self.forward(x, state, **seen)
+        return super().__call__(x, state, **seen)
 
     def initial_state(self, batch_size: int) -> State:
-        """Zeros (B, H), in the dtype of the parameters."""
-        return Tensor(np.zeros((batch_size, self.hidden_size), next(self.parameters()).dtype))
+        """Zeros (B, H), or a tuple of `parts` such tensors, in the dtype of the parameters."""
+        size, dtype = (batch_size, self.hidden_size), next(self.parameters()).dtype
+        zeros = [Tensor(np.zeros(size, dtype)) for _ in range(self.parts)]
+        return tuple(zeros) if self.parts > 1 else zeros[0]
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
@@ -120,10 +122,6 @@ class LSTMCell(Cell):
         self.gates = Linear(hidden_size + input_size, 4 * hidden_size, bias)
         if self.gates.bias is not None:
             self.gates.bias.data[hidden_size : 2 * hidden_size] = forget_bias
-
-    def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        """(h, c) of zeros, (B, H) each."""
-        return super().initial_state(batch_size), super().initial_state(batch_size)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = state

@@ -205,6 +205,8 @@ class Stacked(Recurrent):
         if xs.shape[0] == 1 and lengths is None and self._samples():
             if state is not None:
                 state = map_state(lambda s: _side_by_side(s, L, B, H), state)
+            if self._column.cells is not self.cells:  # somebody has given the layer other cells
+                self._column = Column(self.cells)
             outputs, last = scan(self._column, xs, state)
             stacked = map_state(lambda s: _stacked(s, expected, B), last)
             return self._as_given(outputs, batched), stacked
@@ -213,13 +215,13 @@ class Stacked(Recurrent):
             rows = map_state(lambda s: shaped(s, L, B, H), state)
             states = cut(rows, Tensor.unbind)
         outputs, each = self._run(xs, states, lengths)
-        stacked = map_state(lambda *s: shaped(stack(s), *expected), *each)
+        stacked = map_state(lambda *s: shaped(stack(s) if L > 1 else s[0], *expected), *each)
         return self._as_given(outputs, batched), stacked
 
     def _samples(self) -> bool:
         """Whether only results are wanted, and all layers can take a step at once."""
         drops = self.training and self.dropout and self.num_layers > 1
-        return not (mode.recording or self.bidirectional or drops)
+        return not (mode.recording or mode.observers or self.bidirectional or drops)
 
     def _check_state(self, state: State, expected: tuple[int, ...]) -> None:
         count = self.cells[0].parts

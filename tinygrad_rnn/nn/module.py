@@ -11,7 +11,7 @@ import numpy as np
 
 from ..autograd.creation import tensor
 from ..autograd.operations import array_of
-from ..autograd.recording import no_grad
+from ..autograd.recording import mode, no_grad
 from ..autograd.tensor import Tensor
 
 Keys = namedtuple("Keys", "missing_keys unexpected_keys")  # what load_state_dict returns
@@ -51,7 +51,18 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        return self.forward(*args, **options)
+        observers = mode.observers
+        if not observers:
+            return self.forward(*args, **options)
+        for observer in observers:
+            observer.enter(self)
+        result = None
+        try:
+            result = self.forward(*args, **options)
+        finally:
+            for observer in observers:
+                observer.leave(self, result)
+        return result
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not isinstance(value, Parameter | None) and isinstance(vars(self).get(name), Parameter):

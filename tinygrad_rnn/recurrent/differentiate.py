@@ -49,8 +49,13 @@ def differentiate(
             g = graph.reduce("sum", [g])
         elif g.width == 1:
             g = graph.copy(g, atom.width)
-        slots[atom] = graph.row("add", slots[atom], g) if atom in slots else g
+        if atom in slots:
+            note, graph.note = graph.note, "sum of gradients"
+            g = graph.row("add", slots[atom], g)
+            graph.note = note
+        slots[atom] = g
 
+    graph.note = "gradient that arrives"
     for atom, g in seeds:
         give(atom, g)
     for y in sorted(useful, key=lambda atom: -atom.id):

@@ -89,6 +89,8 @@ class _Signature:
             leaves = reading.step.evaluated(reading.leaves, own)
             loop = reading.loop(self._wanted(rows, leaves), False)
         except CannotCompile:
+            loop = None
+        if loop is None:  # outside of `except`: what the function raises is its own
             return self.function(*inputs)
 
         def op(*arrays: np.ndarray) -> Any:

@@ -96,6 +96,8 @@ def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State
         raise CannotCompile("it runs inside another cell that is being read")
     if not switch.on:
         raise CannotCompile("it was switched off: compiled(False)")
+    if mode.observers:
+        raise CannotCompile("somebody observes every step")
     if reason := jit.why_absent():
         raise CannotCompile(f"nothing can be compiled: {reason}")
     key = x.shape, x.dtype, _forms(state)

@@ -52,6 +52,8 @@ def scan(
                 raise
             loop, table = reading.loop(wanted), None
     except CannotCompile:
+        loop = None
+    if loop is None:  # outside of `except`: what the cell raises has nothing to do with the reason
         return unroll(cell, xs, state, lengths)
     alive, given = None, xs
     if lengths is not None:

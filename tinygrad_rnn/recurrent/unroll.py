@@ -1,12 +1,13 @@
 """A cell over time: `unroll` is the definition of what recurrence means here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..autograd.functions import stack, where
 from ..autograd.operations import array_of
+from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
 
 State = Any
@@ -38,7 +39,7 @@ def unroll(
     if alive is not None:
         xs = without_padding(xs, alive)
     outputs = []
-    for t, x in enumerate(xs.unbind()):
+    for t, x in steps(xs):
         result = cell(x, state)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"a cell returns (output, state), got {type(result).__name__}")
@@ -50,6 +51,19 @@ def unroll(
         outputs.append(output)
         state = new
     return stack(outputs), state
+
+
+def steps(xs: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Every step of a sequence with its number, which those who observe get to know."""
+    observers = mode.observers
+    try:
+        for t, x in enumerate(xs.unbind()):
+            for observer in observers:
+                observer.step(t)
+            yield t, x
+    finally:
+        for observer in observers:
+            observer.step(None)
 
 
 def begun(cell: Any, xs: Any, state: State) -> tuple[Tensor, State]:

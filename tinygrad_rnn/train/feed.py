@@ -40,6 +40,7 @@ class Feed:
         self.batches: Any = batches
         self.has_epochs = can_be_iterated(batches, "batches")
         self.taken = 0  # of this epoch
+        self._skipped = 0  # at the next beginning of an iteration
         self._iterator: Iterator[Any] | None = None
 
     def next(self) -> Any:
@@ -47,7 +48,8 @@ class Feed:
         if not self.has_epochs:
             return self.batches()
         if self._iterator is None:
-            self._iterator = islice(self.batches, self.taken, None)
+            self._iterator = islice(self.batches, self._skipped, None)
+            self._skipped = 0
         for batch in self._iterator:
             self.taken += 1
             return batch
@@ -55,3 +57,23 @@ class Feed:
             raise ValueError(f"fit: the {type(self.batches).__name__} holds no batch")
         self.taken, self._iterator = 0, None
         return EPOCH_ENDS
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands, and the state of the batches themselves if they have one."""
+        own = self.batches.state_dict() if hasattr(self.batches, "state_dict") else None
+        return {"kind": type(self.batches).__name__, "taken": self.taken, "own": own}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there: batches without a state of their own are passed over.
+
+        Raises: ValueError for the state of other batches.
+        """
+        kind, own = type(self.batches).__name__, state_dict["own"]
+        if state_dict["kind"] != kind:
+            raise ValueError(
+                f"fit: the run that is resumed had a {state_dict['kind']} for batches, not a {kind}"
+            )
+        if own is not None:
+            self.batches.load_state_dict(own)
+        self.taken = state_dict["taken"]
+        self._skipped = 0 if own is not None else self.taken

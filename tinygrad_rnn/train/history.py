@@ -9,7 +9,8 @@ class History:
 
     ``losses`` and ``norms`` (of the gradient, before clipping) have one entry for each step,
     ``validations`` one for each validation, which came after ``validation_steps[i]`` steps.
-    ``seconds`` are those of training alone: no validation, no callback, no display.  ``ended`` is
+    ``epochs`` counts those that are complete; ``seconds`` are those of training alone: no
+    validation, no callback, no display.  ``ended`` is
     "steps", "seconds", "epochs", "patience", "interrupted" or "diverged", or what was given to
     `Trainer.stop`; it is empty while training runs.
     """
@@ -18,9 +19,10 @@ class History:
     norms: list[float] = field(default_factory=list)
     validations: list[float] = field(default_factory=list)
     validation_steps: list[int] = field(default_factory=list)
+    epochs: int = 0
     seconds: float = 0.0
     ended: str = ""
-    signal: int = 0  # the number of the signal that interrupted training
+    signal: int = 0  # the number of the signal that came meanwhile
 
     @property
     def steps(self) -> int:

@@ -100,7 +100,7 @@ def figures(trainer: Trainer) -> list[tuple[str, str]]:
     history = trainer.history
     speed = history.steps / history.seconds if history.seconds else 0.0
     shown = [("step", f"{history.steps:,}"), ("train", f"{history.loss:.4g}")]
-    if trainer.validates:
+    if trainer.validation is not None:
         shown.append(("validation", f"{history.validation:.4g}" if history.validations else "..."))
     norm = f"{history.norms[-1]:.3g}" if history.norms else "..."
     return [*shown, ("gradient norm", norm), ("steps/s", f"{speed:.1f}")]
@@ -115,7 +115,9 @@ def screen(trainer: Trainer) -> Any:
     from rich.text import Text
 
     names, values = zip(*figures(trainer), strict=True)
-    numbers = Table.grid(padding=(0, 3))
+    numbers = Table.grid(padding=(0, 2))
+    for name in names:  # wide enough for all values, so that nothing moves
+        numbers.add_column(min_width=max(len(name), 9))
     numbers.add_row(*names, style="dim")
     numbers.add_row(*values)
     parts: list[Any] = [

@@ -76,3 +76,24 @@ def test_ids_are_integers_in_one_row(ids):
 def test_sizes_are_at_least_one(B, T):
     with pytest.raises(ValueError, match=f"batch_size={B}, steps={T}"):
         ContiguousBatches(np.arange(9), B, T)
+
+
+@pytest.mark.parametrize("given", [1, 2, 5])
+def test_new_batches_go_on_where_the_state_was_taken(given):
+    first, second = (ContiguousBatches(np.arange(40), 2, 4) for _ in range(2))
+    epoch = iter(first)
+    for _ in range(given):
+        next(epoch)
+    second.load_state_dict(first.state_dict())
+    assert second.state_dict() == {"batch": given, "of": 5}
+    rest = [x.tolist() for x, _ in epoch]
+    assert [x.tolist() for x, _ in second] == rest
+    assert len(rest) == 5 - given
+    assert len(list(second)) == 5
+    assert second.state_dict() == {"batch": 0, "of": 5}
+
+
+def test_the_state_of_another_text_is_refused():
+    state = ContiguousBatches(np.arange(40), 2, 4).state_dict()
+    with pytest.raises(ValueError, match="of 5 batches an epoch, and this one has 10"):
+        ContiguousBatches(np.arange(80), 2, 4).load_state_dict(state)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.autograd.creation import default_generator
 from tinygrad_rnn.utils.data import DataLoader, Dataset, TensorDataset
 
 
@@ -168,3 +169,58 @@ def test_a_batch_size_below_one_is_an_error():
 def test_no_batches_and_drop_last_do_not_go_together():
     with pytest.raises(ValueError, match="drop_last"):
         DataLoader([1], batch_size=None, drop_last=True)
+
+
+# ------------------------------------------------------------------------------------- going on
+
+
+def texts(batches):
+    return [str(batch) for batch in batches]
+
+
+@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"shuffle": True, "batch_size": None}])
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("given", [1, 3, 5])
+def test_a_new_loader_goes_on_where_the_state_was_taken(options, own, given):
+    def make(seed):
+        tg.manual_seed(seed)
+        generator = tg.Generator(seed) if own else None
+        return DataLoader(Numbers(10), **{"batch_size": 2, "generator": generator, **options})
+
+    first = make(0)
+    list(first)
+    epoch = iter(first)
+    for _ in range(given):
+        next(epoch)
+    state, chance = first.state_dict(), default_generator.get_state()
+    expected = texts(epoch), texts(first)
+
+    second = make(1)
+    second.load_state_dict(state)
+    assert second.state_dict()["batch"] == given
+    default_generator.set_state(chance)
+    assert (texts(second), texts(second)) == expected
+    assert len(expected[0]) == len(second) - given
+
+
+def test_after_a_whole_epoch_the_state_is_that_of_the_beginning():
+    loader = DataLoader(Numbers(4), 2, shuffle=True)
+    list(loader)
+    assert loader.state_dict() == {"batch": 0, "of": 2, "order": None, "generator": None}
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (DataLoader(Numbers(10), 3, shuffle=True), "of 5 batches an epoch, and this one has 4"),
+        (DataLoader(Numbers(9), 2, shuffle=True), "orders 10 samples, and the dataset has 9"),
+        (DataLoader(Numbers(10), 2), "not that of shuffle=False"),
+        (DataLoader(Numbers(10), 2, True, generator=tg.Generator(0)), "both have a generator"),
+    ],
+)
+def test_the_state_of_another_loader_is_refused(other, says):
+    loader = DataLoader(Numbers(10), 2, shuffle=True)
+    next(iter(loader))
+    with pytest.raises(ValueError, match=says):
+        other.load_state_dict(loader.state_dict())
+    assert len(list(other)) == len(other)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...autograd import kernels
 from ...autograd.promotion import FLOAT
-from ...autograd.recording import no_grad
+from ...autograd.recording import mode, no_grad
 from ...autograd.tensor import Tensor
 
 Parameters = Tensor | Iterable[Tensor]
@@ -79,6 +79,9 @@ def _norm(values: Any, norm_type: float) -> float:
 
 
 def _gradients(parameters: Parameters) -> list[Tensor]:
-    """Those that there are: None is skipped."""
+    """Those that there are, to be clipped: None is skipped."""
     given = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [p.grad for p in given if p.grad is not None]
+    found = [p.grad for p in given if p.grad is not None]
+    for observer in mode.observers:
+        observer.clips(found)
+    return found

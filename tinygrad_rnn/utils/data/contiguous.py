@@ -18,6 +18,9 @@ class ContiguousBatches:
     b of a batch goes on where stream b of the last batch ended, so a model may carry its state from
     batch to batch, detached from the tape.  A new epoch starts with a new state.
 
+    `state_dict` says where the last ``for`` stands; after `load_state_dict`, the next one goes on
+    there.
+
     T is `steps`, and less in the last batch.  Only the tail is left out: fewer than B ids, which do
     not fill one more step of all streams.
 
@@ -51,6 +54,8 @@ class ContiguousBatches:
             )
         self.batch_size = batch_size
         self.steps = steps
+        self._batch = 0  # how many the last iterator has given, of its epoch
+        self._begin = 0  # where the next one begins
         used = length * batch_size
         # Time comes first in memory, so that a batch is one block of it.
         self._inputs, self._targets = (
@@ -63,6 +68,25 @@ class ContiguousBatches:
         return ceil(len(self._inputs) / self.steps)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, len(self._inputs), self.steps):
-            part = slice(start, start + self.steps)
+        begin, self._begin = self._begin, 0
+        for batch in range(begin, len(self)):
+            self._batch = batch + 1
+            part = slice(batch * self.steps, (batch + 1) * self.steps)
             yield Tensor(self._inputs[part]), Tensor(self._targets[part])
+        self._batch = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many batches the last ``for`` has given, of how many."""
+        return {"batch": self._batch, "of": len(self)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The next ``for`` goes on where a `state_dict` was taken.
+
+        Raises: ValueError for that of another text, batch size or number of steps.
+        """
+        if state_dict["of"] != len(self):
+            raise ValueError(
+                f"ContiguousBatches: the state is that of {state_dict['of']} batches an epoch, and "
+                f"this one has {len(self)}: another text, batch_size or steps"
+            )
+        self._begin = self._batch = state_dict["batch"]

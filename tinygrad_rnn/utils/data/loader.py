@@ -4,8 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from typing import Any
 
+import numpy as np
+
 from ...autograd.creation import Generator, rng_of
 from .collate import default_collate, default_convert
+
+Position = tuple[Sequence[int], int]  # the order of an epoch, and how many batches it has given
 
 UNSUPPORTED = {
     *("sampler", "batch_sampler", "num_workers", "pin_memory", "pin_memory_device", "timeout"),
@@ -25,7 +29,11 @@ class DataLoader:
     ``batch_size=None`` there are no batches: `collate_fn` gets single samples, and it is
     `default_convert` unless given.
 
-    Source: `torch.utils.data.DataLoader`, without worker processes and samplers.
+    `state_dict` says where the last ``for`` stands; after `load_state_dict`, the next one goes on
+    there, in the same order.
+
+    Source: `torch.utils.data.DataLoader`, without worker processes and samplers; the two methods
+    are those of torchdata's StatefulDataLoader.
 
     Raises: TypeError for a dataset without a length; ValueError for a batch size below 1;
     NotImplementedError for what PyTorch's has and this has not.
@@ -69,6 +77,8 @@ class DataLoader:
         self.drop_last = drop_last
         self.collate_fn = collate_fn or (default_convert if batch_size is None else default_collate)
         self.generator = generator
+        self._at: Position | None = None  # in the epoch that has begun
+        self._going_on: Position | None = None  # where the next epoch is to begin
 
     def __len__(self) -> int:
         """The number of batches in an epoch (of samples, with ``batch_size=None``)."""
@@ -76,15 +86,50 @@ class DataLoader:
         return samples // size if self.drop_last else ceil(samples / size)
 
     def __iter__(self) -> Iterator[Any]:
-        order = self._order()
-        size = self.batch_size
-        if size is None:
-            for i in order:
-                yield self.collate_fn(self.dataset[i])
-        else:
-            for batch in range(len(self)):
-                ids = order[batch * size : (batch + 1) * size]
-                yield self.collate_fn([self.dataset[i] for i in ids])
+        order, begin = self._going_on or (self._order(), 0)
+        self._going_on = None
+        for batch in range(begin, len(self)):
+            self._at = order, batch + 1
+            yield self._batch(order, batch)
+        self._at = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many batches the last ``for`` has given, of how many; the order; the generator."""
+        order, batch = self._at or (None, 0)
+        generator = None if self.generator is None else self.generator.get_state()
+        numbers = np.array(order) if self.shuffle and order is not None else None
+        return {"batch": batch, "of": len(self), "order": numbers, "generator": generator}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The next ``for`` goes on where a `state_dict` was taken.
+
+        Raises: ValueError for that of another dataset, batch size or way of shuffling.
+        """
+        batch, order = state_dict["batch"], state_dict["order"]
+        if state_dict["of"] != len(self):
+            raise ValueError(
+                f"DataLoader: the state is that of {state_dict['of']} batches an epoch, and this "
+                f"one has {len(self)}: another dataset or batch_size"
+            )
+        if batch and (order is not None) != self.shuffle:
+            raise ValueError(f"DataLoader: the state is not that of shuffle={self.shuffle}")
+        if order is not None and sorted(order.tolist()) != [*range(len(self.dataset))]:
+            raise ValueError(
+                f"DataLoader: the state orders {len(order)} samples, and the dataset has "
+                f"{len(self.dataset)}"
+            )
+        if (state_dict["generator"] is None) != (self.generator is None):
+            raise ValueError("DataLoader: the state and this one must both have a generator")
+        if self.generator is not None:
+            self.generator.set_state(state_dict["generator"])
+        numbers = range(len(self.dataset)) if order is None else order.tolist()
+        self._going_on = self._at = (numbers, batch) if batch else None
+
+    def _batch(self, order: Sequence[int], batch: int) -> Any:
+        if self.batch_size is None:
+            return self.collate_fn(self.dataset[order[batch]])
+        ids = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        return self.collate_fn([self.dataset[i] for i in ids])
 
     def _order(self) -> Sequence[int]:
         """The numbers of all samples, in the order of one epoch."""

@@ -1,0 +1,59 @@
+"""Norms of one walk back, and what is known of the values."""
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import nn
+from tinygrad_rnn.explain.flow import flow, statistics
+from tinygrad_rnn.explain.lines import Lines
+
+
+def test_norms_are_those_of_the_gradients(rng):
+    x = tg.tensor(rng.standard_normal((3, 2)), requires_grad=True)
+    h = x.tanh()
+    loss = (h * h).sum()
+    for tensor in (h, loss):
+        tensor.retain_grad()
+    found = flow(Lines(loss))
+    assert x.grad is None is h.grad
+    loss.backward()
+    assert found.at[0] == pytest.approx(np.linalg.norm(h.grad.data))
+    assert found.arriving[2] == [1]
+    assert found.leaving[0][0] == found.leaves[0] == pytest.approx(np.linalg.norm(x.grad.data))
+    assert found.leaving[1] == {k: pytest.approx(found.at[0] / 2) for k in (0, 1)}
+
+
+def test_several_outputs_have_a_norm_each_and_one_together(rng):
+    x = tg.tensor(rng.standard_normal((2, 4)), requires_grad=True)
+    a, b = x.chunk(2, -1)
+    found = flow(Lines((3.0 * a + 4.0 * b).sum()))
+    assert found.arriving[0] == pytest.approx([6, 8])
+    assert found.at[0] == pytest.approx(10)
+
+
+def test_the_gradient_of_a_weight_is_the_sum_over_the_steps(rng):
+    cell = nn.GRUCell(2, 3).double()
+    outputs, _ = tg.unroll(cell, tg.tensor(rng.standard_normal((6, 2, 2))))
+    loss = outputs.square().sum()
+    lines = Lines(loss)
+    found = flow(lines)
+    loss.backward()
+    norms = {id(leaf): norm for leaf, norm in zip(lines.leaves, found.leaves, strict=True)}
+    for parameter in cell.parameters():
+        assert norms[id(parameter)] == np.linalg.norm(parameter.grad.data)
+
+
+def test_values_are_described_where_they_are_kept(rng):
+    x = tg.tensor(rng.standard_normal((5, 2)), requires_grad=True)
+    y = x.tanh()
+    values = flow(Lines(y.sum())).values
+    assert values[0, 0] == pytest.approx((y.data.mean(), y.data.std(), y.data.min(), y.data.max()))
+    assert values[-1, 0].mean == pytest.approx(x.data.mean())
+    assert values[1, 0].mean == y.data.sum()
+
+
+def test_statistics_of_nothing_and_of_what_is_no_number():
+    assert np.isnan(statistics(np.zeros((0, 2)))).all()
+    assert np.isnan(statistics(np.array([1.0, np.nan]))).all()
+    assert statistics(np.array([0.0, np.inf])).high == np.inf

@@ -1,0 +1,408 @@
+import signal
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import CheckpointError, Trainer, nn, optim
+from tinygrad_rnn.optim.lr_scheduler import ExponentialLR, ReduceLROnPlateau
+from tinygrad_rnn.utils.data import ContiguousBatches, DataLoader
+
+PROGRAM = '''
+import sys
+import numpy as np
+import tinygrad_rnn as tg
+from tinygrad_rnn import nn, optim
+from tinygrad_rnn.nn import functional as F
+from tinygrad_rnn.optim.lr_scheduler import CosineAnnealingLR
+from tinygrad_rnn.utils.data import ContiguousBatches, DataLoader
+
+
+class Language(nn.Module):
+    """Embedding, two GRU layers with dropout between them, dropout, Linear."""
+
+    def __init__(self):
+        self.embedding = nn.Embedding(7, 4)
+        self.recurrent = nn.GRU(4, 5, 2, dropout=0.3)
+        self.dropout = nn.Dropout(0.2)
+        self.head = nn.Linear(5, 7)
+
+    def forward(self, ids, state=None):
+        outputs, state = self.recurrent(self.embedding(ids), state)
+        return self.head(self.dropout(outputs)), state
+
+
+def carried(model, batch, state):
+    inputs, targets = batch
+    logits, state = model(inputs, state)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), state
+
+
+def plain(model, batch):
+    ids, target = batch
+    logits = nn.functional.one_hot(ids.flatten(), 7).float().reshape(-1, 35) @ model.wide
+    return F.cross_entropy(logits, target)
+
+
+def last(model, batch):
+    ids, target = batch
+    return F.cross_entropy(model(ids.T)[0][-1], target)
+
+
+def run(kind, seed, parts, resumed, path):
+    """Trains for parts[0] steps, then for parts[1], ..., in one process."""
+    tg.manual_seed(seed)
+    ids = np.arange(200) ** 2 % 7
+    if kind == "carried":
+        batches, options = ContiguousBatches(ids, 3, 4), {"carry": True, "k2": 8}
+    else:
+        samples = [(ids[i : i + 5], ids[i + 5]) for i in range(40)]
+        own = tg.Generator(seed) if kind == "own" else None
+        batches, options = DataLoader(samples, 6, shuffle=True, generator=own), {}
+    model = Language()
+    if kind == "plain":
+        model.wide = nn.Parameter(tg.randn(35, 70))
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    schedule = CosineAnnealingLR(optimizer, 20)
+    loss = {"carried": carried, "plain": plain}.get(kind, last)
+    trainer = tg.Trainer(
+        model, optimizer, loss, clip=0.5, schedule=schedule, show=False, **options
+    )
+    if resumed:
+        trainer.resume(resumed)
+    for steps in parts:
+        trainer.fit(batches, steps=steps)
+    trainer.history.seconds = 0.0
+    trainer.save(path)
+'''
+
+
+@pytest.fixture
+def bit_for_bit(python, tmp_path):
+    """Asserts that 22 steps are 11 steps and, in another process, 11 more."""
+
+    def check(kind, start=""):
+        whole, half, rest = (tmp_path / name for name in ("whole", "half", "rest"))
+        python(f"""{PROGRAM}
+{start}
+run({kind!r}, 0, [22], "", {str(whole)!r})
+run({kind!r}, 0, [11], "", {str(half)!r})
+""")
+        python(f"""{PROGRAM}
+run({kind!r}, 1, [11], {str(half)!r}, {str(rest)!r})
+""")
+        assert rest.read_bytes() == whole.read_bytes()
+        assert half.read_bytes() != whole.read_bytes()
+
+    return check
+
+
+@pytest.mark.parametrize("kind", ["carried", "shuffled", "own"])
+def test_2n_steps_are_n_steps_and_n_more_in_a_new_process(bit_for_bit, kind, monkeypatch):
+    """Dropout, Adam, a schedule; a carried state and k2 = 2 k1, or a shuffling loader."""
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # in the processes
+    bit_for_bit(kind)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("needs_numba")
+def test_the_same_holds_for_the_compiled_loop(bit_for_bit):
+    bit_for_bit("carried")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("needs_numba")
+def test_the_same_holds_where_something_else_was_compiled_before(bit_for_bit):
+    """Its kernels serve the optimiser and the plain tape, whose last bits are then others."""
+    bit_for_bit("plain", "from tinygrad_rnn.jit import sums_of; sums_of(np.dtype(np.float32))")
+
+
+# ------------------------------------------------------------------------- in one process, by part
+
+
+class Slope(nn.Module):
+    def __init__(self, w=0.0):
+        self.config = {"w": w}
+        self.w = nn.Parameter(np.array(w))
+
+
+def squared(model, x):
+    return (model.w * x - 3 * x).square().mean()
+
+
+DATA = [tg.from_numpy(np.array([x])) for x in (1.0, -2.0, 0.5)]
+
+
+def trainer(model=None, *, kind=optim.SGD, loss=squared, **options):
+    model = model or Slope()
+    return Trainer(model, kind(model.parameters(), lr=0.01), loss, show=False, **options)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.safetensors"
+
+
+def test_a_list_is_passed_over_up_to_where_the_run_stood(path):
+    seen = []
+
+    def loss(model, x):
+        seen.append(float(x))
+        return squared(model, x)
+
+    first = trainer(loss=loss)
+    first.fit(DATA, steps=4)
+    first.save(path)
+    seen.clear()
+    second = trainer(loss=loss).resume(path)
+    history = second.fit(DATA, steps=3)
+    assert seen == [-2.0, -2.0, 0.5, 1.0]  # the first of them once more, to compile
+    assert (history.steps, history.epochs, len(history.losses)) == (7, 2, 7)
+
+
+def test_saving_at_the_end_of_an_epoch_resumes_at_its_end(path):
+    whole = trainer().fit(DATA, DATA, steps=4)
+    first = trainer(checkpoint=path)
+    first.fit(DATA, DATA, steps=3)
+    history = trainer().resume(path).fit(DATA, DATA, steps=1)
+    assert history.losses == whole.losses
+    assert history.validation_steps == whole.validation_steps == [3, 4]
+    assert history.epochs == whole.epochs == 1
+
+
+def test_what_a_resumed_trainer_saves_before_it_goes_on_is_where_it_stands(path, tmp_path):
+    first = trainer()
+    first.fit(DATA, steps=2)
+    first.save(path)
+    tg.manual_seed(9)
+    trainer().resume(path).save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+def test_patience_and_a_plateau_schedule_are_resumed(path):
+    def make():
+        training = trainer()
+        training.schedule = ReduceLROnPlateau(training.optimizer, patience=1)
+        return training
+
+    def values():
+        return iter([5.0, 4.0, 6.0, 6.0, 6.0, 6.0, 6.0])
+
+    def fit(training, given, steps):
+        options = {"validate_every": 1, "patience": 4}
+        return training.fit(DATA, lambda model: next(given), steps=steps, **options)
+
+    whole, given = make(), values()
+    fit(whole, given, 50)
+    half, given = make(), values()
+
+    def save_after_three(training):  # then the fourth validation comes
+        if training.history.steps == 3:
+            training.save(path)
+
+    half.callbacks.append(save_after_three)
+    fit(half, given, 3)
+    rest = make().resume(path)
+    fit(rest, iter([*values()][2:]), 50)
+    assert rest.history.validations == whole.history.validations
+    assert rest.history.ended == whole.history.ended == "patience"
+    assert rest.optimizer.param_groups[0]["lr"] == whole.optimizer.param_groups[0]["lr"]
+    assert rest.model.w.item() == whole.model.w.item()
+
+
+def test_generators_of_modules_go_on(path):
+    class Noisy(Slope):
+        def __init__(self):
+            super().__init__()
+            self.ours, self.numpys = tg.Generator(1), np.random.default_rng(2)
+
+    def noisy(model, x):
+        draws = tg.rand(1, generator=model.ours).double() + model.numpys.random()
+        return squared(model, x) + model.w * draws.item()
+
+    def losses(parts):
+        training = trainer(Noisy(), loss=noisy)
+        for steps in parts:
+            training.fit(DATA, steps=steps)
+        return training
+
+    whole = losses([4]).history.losses
+    losses([2]).save(path)
+    assert trainer(Noisy(), loss=noisy).resume(path).fit(DATA, steps=2).losses == whole
+    with pytest.raises(
+        ValueError, match=r"drew from model\.numpys, model\.ours; pass the same kind"
+    ):
+        trainer(Slope(), loss=noisy).resume(path).fit(DATA, steps=2)
+
+
+def test_batches_with_a_state_of_their_own_go_on(path):
+    class Counter:
+        def __init__(self):
+            self.n = 0
+
+        def __call__(self):
+            self.n += 1
+            return tg.from_numpy(np.array([float(self.n)]))
+
+        def state_dict(self):
+            return {"n": self.n}
+
+        def load_state_dict(self, state):
+            self.n = state["n"]
+
+    whole = trainer().fit(Counter(), steps=4).losses
+    first = trainer()
+    first.fit(Counter(), steps=2)
+    first.save(path)
+    assert trainer().resume(path).fit(Counter(), steps=2).losses == whole
+    with pytest.raises(ValueError, match="had a Counter for batches, not a function"):
+        trainer().resume(path).fit(lambda: DATA[0], steps=2)
+
+
+def test_a_model_comes_out_of_the_checkpoint_of_a_run(path):
+    training = trainer(checkpoint=path)
+    training.fit(DATA, steps=5)
+    model = tg.load(path, Slope)
+    assert model.w.item() == training.model.w.item() != 0.0
+
+
+# -------------------------------------------------------------------------------- when it is saved
+
+
+def test_checkpoints_come_every_so_many_steps_and_at_the_end(path):
+    saved = []
+
+    class Noted(Trainer):
+        def save(self, path=None):
+            super().save(path)
+            saved.append(self.history.steps)
+
+    model = Slope()
+    options = {"checkpoint": path, "every_steps": 2, "show": False}
+    training = Noted(model, optim.SGD(model.parameters()), squared, **options)
+    training.fit(DATA, steps=5)
+    assert saved == [2, 4, 5]
+    assert tg.load(path)["history"]["ended"] == "steps"
+
+
+def test_checkpoints_come_every_so_many_seconds(path):
+    saved = []
+    training = trainer(
+        checkpoint=path, every_seconds=0.0, callbacks=[lambda _: saved.append(path.exists())]
+    )
+    training.fit(DATA, steps=2)
+    assert saved == [False, True]
+
+
+def test_an_interrupted_run_is_saved_and_goes_on(path):
+    whole = trainer().fit(DATA, DATA, steps=9, validate_every=2)
+
+    def interrupt(training):
+        if training.history.steps == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    history = trainer(checkpoint=path, callbacks=[interrupt]).fit(
+        DATA, DATA, steps=9, validate_every=2
+    )
+    assert (history.ended, history.steps, history.exit_code) == ("interrupted", 4, 130)
+    history = trainer().resume(path).fit(DATA, DATA, steps=5, validate_every=2)
+    assert history.losses == whole.losses
+    assert history.validations == whole.validations
+    assert (history.ended, history.exit_code) == ("steps", 0)
+
+
+def test_a_run_that_diverges_keeps_the_last_good_checkpoint(path):
+    training = trainer(checkpoint=path, every_steps=1)
+    training.fit([*DATA, tg.from_numpy(np.array([np.nan]))], epochs=1)
+    assert training.history.ended == "diverged"
+    assert tg.load(path)["history"]["losses"].size == 3
+
+
+def test_a_checkpoint_that_cannot_be_written_is_known_before_training(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no folder"):
+        trainer(checkpoint=tmp_path / "no" / "folder")
+    with pytest.raises(ValueError, match="need checkpoint=, a file"):
+        trainer(every_steps=5)
+    with pytest.raises(ValueError, match="give a path"):
+        trainer().save()
+
+
+# -------------------------------------------------------------------------------- what does not fit
+
+
+def other_slope():
+    model = nn.Module()
+    model.w = nn.Parameter(np.zeros(2))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (lambda: trainer(kind=optim.Adam), "it is of .*'SGD'.* and this is .*'Adam'"),
+        (lambda: trainer(other_slope()), "size mismatch for w"),
+        (lambda: trainer(carry=True), "it is of .*'carry': False.* and this is .*'carry': True"),
+        (lambda: trainer(nn.Linear(1, 1)), "Missing key"),
+    ],
+)
+def test_a_run_of_another_kind_leaves_the_trainer_as_it_was(path, tmp_path, made, says):
+    first = trainer()
+    first.fit(DATA, steps=2)
+    first.save(path)
+    training = made()
+    training.save(tmp_path / "before")
+    with pytest.raises(CheckpointError, match=says):
+        training.resume(path)
+    training.save(tmp_path / "after")
+    assert (tmp_path / "before").read_bytes() == (tmp_path / "after").read_bytes()
+
+
+def trainer_with_schedule():
+    training = trainer()
+    training.schedule = ExponentialLR(training.optimizer, 0.9)
+    return training
+
+
+def test_what_fails_half_way_is_undone(path, tmp_path):
+    """Parameters and optimiser fit, and the schedule has another form."""
+    first = trainer_with_schedule()
+    first.fit(DATA, steps=2)
+    first.save(path)
+    tree = tg.load(path)
+    del tree["schedule"]["gamma"]
+    tg.save(tree, path)
+    training = trainer_with_schedule()
+    training.fit(DATA, steps=1)
+    training.save(tmp_path / "before")
+    with pytest.raises(CheckpointError, match="does not fit: ExponentialLR: expected a state dict"):
+        training.resume(path)
+    training.save(tmp_path / "after")
+    assert (tmp_path / "before").read_bytes() == (tmp_path / "after").read_bytes()
+    assert training.fit(DATA, steps=2).losses == trainer_with_schedule().fit(DATA, steps=3).losses
+
+
+def test_the_file_of_a_model_is_no_run(path):
+    tg.save(Slope(), path)
+    with pytest.raises(CheckpointError, match="a model and not a run"):
+        trainer().resume(path)
+
+
+@pytest.mark.parametrize(
+    ("batches", "says"),
+    [
+        (lambda ids: ContiguousBatches(ids[:50], 2, 4), "that of 13 batches an epoch"),
+        (lambda ids: DataLoader(ids, 8), "had a ContiguousBatches for batches, not a DataLoader"),
+        (lambda ids: [DATA[0]], "not a list"),
+    ],
+)
+def test_other_data_is_refused_before_anything_is_trained(path, batches, says):
+    ids = np.arange(101) % 5
+    loss = lambda model, batch: squared(model, tg.ones(1, dtype=tg.float64))
+    first = trainer(loss=loss)
+    first.fit(ContiguousBatches(ids, 2, 4), steps=2)
+    first.save(path)
+    second = trainer(loss=loss).resume(path)
+    with pytest.raises(ValueError, match=says):
+        second.fit(batches(ids), steps=1)
+    assert second.history.steps == 2
+    assert second.fit(ContiguousBatches(ids, 2, 4), steps=1).steps == 3

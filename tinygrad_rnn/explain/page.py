@@ -1,0 +1,83 @@
+"""`page`: the picture as one HTML file to explore, which needs no network and no server."""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+from ..autograd.tensor import Tensor
+from ..nn.module import Module
+from .grid import grid
+from .look import PALETTE, RAMP, SHADES, WORDS, scale_of
+from .scene import scene
+
+
+class Page:
+    """A page as text, ``html``; a notebook shows it."""
+
+    def __init__(self, html: str) -> None:
+        self.html = html
+
+    def __repr__(self) -> str:
+        return f"<page of {len(self.html) / 1e3:,.0f} kB>"
+
+    def _repr_html_(self) -> str:
+        framed = escape(self.html, quote=True)
+        return f'<iframe srcdoc="{framed}" style="width:100%;height:800px;border:0"></iframe>'
+
+
+def page(
+    loss: Tensor,
+    path: str | os.PathLike[str] | None = None,
+    other: Tensor | None = None,
+    names: Sequence[str] = (),
+    model: Module | None = None,
+) -> Page:
+    """The tape behind a loss as a page to explore; written to `path`, one file, if there is one.
+
+    Columns are time, rows are layers; lines are as wide as the gradient that flows back along them.
+    A slider replays backward, nodes show their numbers.  With `other`, a second loss, two tapes
+    stand side by side on the same scale, under `names`.  With a model its parameters are called by
+    their names.  No ``.grad`` is touched, and the tapes are as they were.
+    """
+    grids = [grid(tensor, model) for tensor in (loss, other) if tensor is not None]
+    scale = scale_of(norm for each in grids for norm in each.norms())
+    titles = list(names) or ["first", "second"][: len(grids) * (len(grids) > 1)]
+    if len(titles) not in (0, len(grids)):
+        raise ValueError(f"page: expected {len(grids)} names, one for each loss; got {len(titles)}")
+    data = {
+        "scenes": [scene(each, scale) for each in grids],
+        "names": titles, "words": WORDS, "shades": SHADES,
+    }  # fmt: skip
+    parts = {
+        "title": escape(" and ".join(titles) or grids[0].title),
+        "style": _colours() + _text("picture.css") + _text("page.css"),
+        "data": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
+        "script": _text("page.js"),
+    }
+    text = re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _text("page.html"))
+    if path is not None:
+        Path(path).write_text(text, "utf-8")
+    return Page(text)
+
+
+def _colours() -> str:
+    """The colours as variables, for light and dark; what they colour is in the style sheets."""
+    rules = []
+    for dark in (False, True):
+        named = {name: both[dark] for name, both in PALETTE.items()}
+        named |= {f"g{k}": both[dark] for k, both in enumerate(RAMP)}
+        text = ":root { " + " ".join(f"--{name}: {c};" for name, c in named.items()) + " }\n"
+        rules.append(f"@media (prefers-color-scheme: dark) {{ {text}}}\n" if dark else text)
+    shades = (
+        f".edge.g{k} {{ stroke: var(--g{k}); }} .heat.g{k} {{ fill: var(--g{k}); }}\n"
+        for k in range(SHADES)
+    )
+    return ":root { color-scheme: light dark; }\n" + "".join(rules) + "".join(shades)
+
+
+def _text(name: str) -> str:
+    return (files(__package__) / name).read_text("utf-8")

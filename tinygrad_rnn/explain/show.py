@@ -1,0 +1,40 @@
+"""What the tools here give can be printed, shown in colours, and seen in a notebook."""
+
+from io import StringIO
+from typing import Any
+
+
+class Shown:
+    """``print`` writes plain text, `show` colours, a notebook HTML: of what `__rich__` gives."""
+
+    width = 100  # columns, where no screen says how many it has
+
+    def __rich__(self) -> Any:
+        """Something that Rich can print."""
+        raise NotImplementedError
+
+    def show(self) -> None:
+        """Prints it as the terminal can: in colours, as wide as the window."""
+        from rich.console import Console
+
+        Console().print(self)
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        # Rich would show what it prints in a notebook, whatever its file is.
+        console = Console(file=StringIO(), width=self.width, color_system=None, force_jupyter=False)
+        with console.capture() as printed:
+            console.print(self)
+        return "\n".join(line.rstrip() for line in printed.get().split("\n")).rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        from rich.console import Console
+
+        console = Console(
+            file=StringIO(), width=self.width, color_system="truecolor", record=True,
+            force_jupyter=False,
+        )  # fmt: skip
+        console.print(self)
+        form = '<pre style="line-height: 1.2; font-family: monospace">{code}</pre>'
+        return console.export_html(inline_styles=True, code_format=form)
