@@ -151,13 +151,13 @@ def _joined(states: Sequence[State]) -> State:
 
 
 def _side_by_side(s: Tensor, L: int, B: int, H: int) -> Tensor:
-    """(L, B, H) or (L, H) -> (B, L H)."""
-    return s.reshape(1, L * H) if B == 1 else s.transpose(0, 1).reshape(B, L * H)
+    """(L, B, H) or (L, H) -> (B, L H), with nothing recorded: a step takes little longer itself."""
+    return Tensor(s.data.reshape(L, B, H).swapaxes(0, 1).reshape(B, L * H))
 
 
 def _stacked(s: Tensor, shape: Sequence[int], B: int) -> Tensor:
     """The way back."""
-    return s.reshape(shape) if B == 1 else s.reshape(B, shape[0], shape[-1]).transpose(0, 1)
+    return Tensor(s.data.reshape(B, shape[0], shape[-1]).swapaxes(0, 1).reshape(shape))
 
 
 class Stacked(Recurrent):
@@ -221,7 +221,8 @@ class Stacked(Recurrent):
     def _samples(self) -> bool:
         """Whether only results are wanted, and all layers can take a step at once."""
         drops = self.training and self.dropout and self.num_layers > 1
-        return not (mode.recording or mode.observers or self.bidirectional or drops)
+        watched = mode.recording or mode.observers or mode.tracer is not None
+        return not (watched or self.bidirectional or drops)
 
     def _check_state(self, state: State, expected: tuple[int, ...]) -> None:
         count = self.cells[0].parts
