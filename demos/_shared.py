@@ -164,19 +164,23 @@ def trained(
     cycle: bool = False,
     validation: Any = None,
     patience: int | None = None,
+    quiet: bool = False,
     **more: Any,
 ) -> History:
     """Trains with Adam for so many steps by default, or until the loss of 50 is below `solved`.
 
     With `cycle` the rate rises to `lr` and falls again; `decay` is that of the weights, apart from
     the gradient.  `validation` and `patience` are those of `Trainer.fit`, 25 times in a training.
-    Says in one line how it went.  After Ctrl-C or SIGTERM the demo ends, with 130 or 143.
+    Says in one line how it went, unless `quiet`.  After Ctrl-C or SIGTERM the demo ends, with 130
+    or 143.
     """
 
     def stop_when_solved(trainer: Trainer) -> None:
         if trainer.history.steps >= 50 and trainer.history.loss < solved:
             trainer.stop("solved")
 
+    if quiet:
+        more["show"] = False
     steps, left = budget.steps(steps), max(0.0, max(60.0, 10 * budget.seconds) - budget.spent)
     optimizer = optim.AdamW(model.parameters(), lr=lr, weight_decay=decay)
     if cycle:
@@ -191,6 +195,8 @@ def trained(
     if history.exit_code:
         raise SystemExit(history.exit_code)
     budget.spent += history.seconds
+    if quiet:
+        return history
     ended = {"solved": ", solved", "steps": ""}.get(
         history.ended, f", ended early: {history.ended}"
     )
