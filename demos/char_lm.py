@@ -121,10 +121,15 @@ def train(o: Any, model: LanguageModel, ids: np.ndarray, seconds: float) -> tg.T
                 sample = model.write(o.prompt, 160, o.temperature, o.stop, o.seed)
                 trainer.extra = Text(sample, style="green")
 
-    form = model.config
+    def slow_down(
+        trainer: tg.Trainer,
+    ) -> None:  # in the second half: large steps find, small settle
+        optimizer.param_groups[0]["lr"] = o.lr * min(1, 2 * (1 - trainer.progress))
+
+    form, optimizer = model.config, optim.Adam(model.parameters(), lr=o.lr)
     trainer = tg.Trainer(
-        model, optim.Adam(model.parameters(), lr=o.lr), loss_of, clip=CLIP, carry=True,
-        title=f"{form['layers']} x {form['hidden']} {form['cell']}", callbacks=[look],
+        model, optimizer, loss_of, clip=CLIP, carry=True, callbacks=[slow_down, look],
+        title=f"{form['layers']} x {form['hidden']} {form['cell']}",
         checkpoint=o.save, every_seconds=60 if o.save else None,
     )  # fmt: skip
     if o.resume and seconds:
@@ -288,7 +293,7 @@ def command_line() -> _shared.Parser:
     add("--layers", type=number, default=2, help="layers (%(default)s)")
     add("--batch", type=number, default=50, help="streams read in parallel (%(default)s)")
     add("--bptt", type=number, default=50, help="steps between two updates (%(default)s)")
-    add("--lr", type=positive, default=4e-3, help="learning rate (%(default)s)")
+    add("--lr", type=positive, default=4e-3, help="learning rate of the first half (%(default)s)")
     add("--seconds", type=seconds, default=60.0,
         help="of training (%(default)g); 0 with --resume: none, only samples")  # fmt: skip
     add("--save", metavar="FILE", help="keep the run in a file, every minute and at the end")
