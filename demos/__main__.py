@@ -13,6 +13,9 @@ def main() -> int:
     except ModuleNotFoundError as error:
         print(f"demos: {error.name} is not installed: pip install --editable .", file=sys.stderr)
         return 2
+    if sys.argv[1:]:
+        print("demos: to run one, python demos/NAME.py; this lists them", file=sys.stderr)
+        return 2
     paths = sorted(HERE.glob("[!_]*.py"))
     width = max(len(path.name) for path in paths)
     for path in paths:

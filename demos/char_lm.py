@@ -2,7 +2,7 @@
 
 What you will see: an LSTM, composed of Linear, tanh, sigmoid and concat, reads the documentation
 that every CPython carries (pydoc_data.topics) and predicts each next character.  The loss falls
-from about 4.6 nats per character, where it only guesses, to about 1.3, and the samples turn from
+from about 4.6 nats per character, where it only guesses, to about 1.2, and the samples turn from
 noise into words, then into something like English about Python.  Backpropagation through time is
 truncated: every 50 steps the tape is walked back, and the state is carried on, detached.
 
@@ -297,7 +297,7 @@ def command_line() -> _shared.Parser:
     add("--seconds", type=seconds, default=60.0,
         help="of training (%(default)g); 0 with --resume: none, only samples")  # fmt: skip
     add("--save", metavar="FILE", help="keep the run in a file, every minute and at the end")
-    add("--resume", metavar="FILE", help="go on with the run in this file, on the same text")
+    add("--resume", metavar="FILE", help="go on with the run in this file, for --seconds more, on the same text")
     add("--compare", action="store_true", help="the three cells, with as many parameters each")
     add("--prompt", help="what samples start with (default: a new line)")
     add("--length", type=at_least(0), default=500, help="tokens of the last sample (%(default)s)")

@@ -275,11 +275,11 @@ def test_logits_of_a_model_that_diverged_are_refused(run, bad):
     [
         (tg.generate, {"temperature": -1}, "temperature of at least 0, got -1"),
         (tg.generate, {"temperature": np.nan}, "temperature of at least 0, got nan"),
-        (tg.generate, {"length": -1}, "got length=-1, top_k=None"),
-        (tg.generate, {"top_k": 0}, "got length=3, top_k=0"),
-        (tg.beam_search, {"width": 0}, "got width=0, length=3, alpha=0.6"),
-        (tg.beam_search, {"length": 0}, "got width=4, length=0"),
-        (tg.beam_search, {"alpha": -1}, "alpha=-1"),
+        (tg.generate, {"length": -1}, "length to be a whole number of at least 0, got -1"),
+        (tg.generate, {"top_k": 0}, "top_k to be a whole number of at least 1, got 0"),
+        (tg.beam_search, {"width": 0}, "width to be a whole number of at least 1, got 0"),
+        (tg.beam_search, {"length": 0}, "length to be a whole number of at least 1, got 0"),
+        (tg.beam_search, {"alpha": -1}, "alpha of at least 0, got -1"),
         (tg.generate, {"first": []}, r"expected `first` to be ids \(T,\) or \(T, B\), integers"),
         (tg.beam_search, {"first": 3}, r"got shape \(\), dtype int64"),
         (tg.generate, {"first": [0.5]}, "dtype float64"),
@@ -299,3 +299,13 @@ def test_logits_of_another_form_are_refused():
 def test_a_state_of_another_form_is_refused():
     with pytest.raises(ValueError, match=r"has shape \(3,\); expected \(\.\.\., 1, H\)"):
         tg.beam_search(always(0.0, 1.0), [0], (tg.zeros(3),), length=2)
+
+
+@pytest.mark.parametrize("wrong", [{"length": 2.5}, {"stop": "."}, {"top_k": 0}, {"length": True}])
+def test_what_is_no_whole_number_is_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"generate: expected {name} to be a whole number .* got"):
+        tg.generate(lambda ids, state: (ids, state), [0], **{"length": 1, **wrong})
+    if name != "top_k":
+        with pytest.raises(ValueError, match=f"beam_search: expected {name} to be a whole number"):
+            tg.beam_search(lambda ids, state: (ids, state), [0], **{"length": 1, **wrong})

@@ -50,6 +50,8 @@ def save(obj: Any, path: str | Path, config: dict[str, Any] | None = None) -> No
     ...     load(path, nn.Linear)
     Linear(2, 1)
     """
+    if isinstance(path, Module):
+        raise TypeError("save: expected a path, got a Module; it is save(model, path)")
     if isinstance(obj, Module):
         chosen = getattr(obj, "config", None) if config is None else config
         obj = {"model": obj.state_dict(), "config": chosen}

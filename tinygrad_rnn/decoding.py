@@ -51,11 +51,7 @@ def generate(
     """
     if not 0 <= temperature < np.inf:
         raise ValueError(f"generate: expected a temperature of at least 0, got {temperature}")
-    if length < 0 or (top_k is not None and top_k < 1):
-        raise ValueError(
-            f"generate: expected a length of at least 0 and top_k of at least 1, got "
-            f"length={length}, top_k={top_k}"
-        )
+    _check_numbers("generate", length=(length, 0), top_k=(top_k, 1), stop=(stop, 0))
     ids = _prompt("generate", first)
     B = ids.shape[1]
     written: list[np.ndarray] = []
@@ -69,6 +65,15 @@ def generate(
     columns = np.reshape(written, (-1, B)).T.astype(int).tolist()
     texts = [text[: text.index(stop)] if stop in text else text for text in columns]
     return texts if np.ndim(array_of(first)) == 2 else texts[0]
+
+
+def _check_numbers(op: str, **given: tuple[Any, int]) -> None:
+    for name, (value, least) in given.items():
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if value is not None and not (whole and value >= least):
+            raise ValueError(
+                f"{op}: expected {name} to be a whole number of at least {least}, got {value!r}"
+            )
 
 
 class Hypothesis(NamedTuple):
@@ -112,11 +117,9 @@ def beam_search(
     [1, 1] 0.20
     [1, 0] 0.15
     """
-    if width < 1 or length < 1 or alpha < 0:
-        raise ValueError(
-            "beam_search: expected width and length of at least 1 and alpha of at least 0, got "
-            f"width={width}, length={length}, alpha={alpha}"
-        )
+    _check_numbers("beam_search", length=(length, 1), width=(width, 1), stop=(stop, 0))
+    if alpha < 0:
+        raise ValueError(f"beam_search: expected alpha of at least 0, got {alpha}")
     ids = _prompt("beam_search", first)
     B = ids.shape[1]
     found = [

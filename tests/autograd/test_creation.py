@@ -203,3 +203,9 @@ def test_random_dtypes_and_gradients(draw):
     assert (x.dtype, x.requires_grad, x.shape) == (F64, True, (2, 3))
     assert draw((2, 3), dtype=np.float16).dtype == np.float16
     assert tg.randperm(3).dtype == tg.randint(3).dtype == I64
+
+
+@pytest.mark.parametrize("generator", [0, np.random.default_rng(0)])
+def test_what_is_no_generator_is_refused(generator):
+    with pytest.raises(TypeError, match=r"expected a generator, tinygrad_rnn.Generator\(seed\)"):
+        tg.rand(2, generator=generator)

@@ -124,8 +124,8 @@ def test_the_whole_sequence_has_no_bias(cell, xs):
 def test_what_makes_no_sense_is_refused(cell, xs):
     states = run_of(cell, xs)
     c = explain.contributions(losses_of(states), cell.gates.weight)
-    for k1, k2 in [(0, 3), (3, 2)]:
-        with pytest.raises(ValueError, match="expected 1 <= k1 <= k2"):
+    for k1, k2 in [(0, 3), (3, 2), (1.5, 2)]:
+        with pytest.raises(ValueError, match="expected whole numbers 1 <= k1 <= k2"):
             explain.truncated(c, k1, k2)
     with pytest.raises(IndexError, match="step 7 is not one of 0 to 6"):
         explain.explicit_implicit(states, cell.gates.weight, 7)

@@ -514,3 +514,39 @@ def test_options_that_do_not_fit_together_are_an_error(options, says):
 def test_what_is_no_loss_is_an_error(loss, carry, says):
     with pytest.raises(TypeError, match=says):
         trainer(Slope(), loss, carry=carry).fit(DATA, steps=1)
+
+
+def test_training_is_in_training_mode_whatever_came_before():
+    model = Slope().eval()
+    modes = []
+
+    def loss(model, batch):
+        modes.append(model.training)
+        return squared(model, batch)
+
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    Trainer(model, optimizer, loss, show=False).fit([pair(1.0, 2.0)], steps=2)
+    assert modes
+    assert all(modes)
+
+
+def test_an_optimizer_of_another_model_is_refused():
+    optimizer = optim.SGD(Slope().parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="the optimizer holds no parameter of this model"):
+        Trainer(Slope(), optimizer, squared)
+
+
+@pytest.mark.parametrize("k2", [0, -20, 20.0])
+def test_k2_is_a_whole_number_of_steps(k2):
+    model = Slope()
+    with pytest.raises(ValueError, match="expected k2 to be a whole number of steps"):
+        Trainer(model, optim.SGD(model.parameters(), lr=0.1), squared, carry=True, k2=k2)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 2.5}, {"patience": 1.5}, {"validate_every": "2"}])
+def test_budgets_in_parts_are_refused(wrong):
+    model = Slope()
+    trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), squared, show=False)
+    batches = [pair(1.0, 2.0)]
+    with pytest.raises(ValueError, match=f"fit: expected {next(iter(wrong))} to be"):
+        trainer.fit(batches, batches, **{"steps": 2, **wrong})

@@ -142,7 +142,12 @@ def manual_seed(seed: int) -> Generator:
 
 def rng_of(generator: Generator | None) -> np.random.Generator:
     """NumPy's Generator behind `generator`, or behind the default one."""
-    return (generator or default_generator).numpy
+    if generator is None:
+        return default_generator.numpy
+    if not isinstance(generator, Generator):
+        kind = type(generator).__name__
+        raise TypeError(f"expected a generator, tinygrad_rnn.Generator(seed), or None; got {kind}")
+    return generator.numpy
 
 
 def drawn(generator: Generator | None, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:

@@ -43,7 +43,9 @@ def page(
     stand side by side on the same scale, under `names`.  With a model its parameters are called by
     their names.  No ``.grad`` is touched, and the tapes are as they were.
     """
-    grids = [grid(tensor, model) for tensor in (loss, other) if tensor is not None]
+    if isinstance(path, Tensor):
+        raise TypeError("page: expected a path, got a Tensor; a second loss is other=")
+    grids = [grid(tensor, model) for tensor in ([loss] if other is None else [loss, other])]
     scale = scale_of(norm for each in grids for norm in each.norms())
     titles = list(names) or ["first", "second"][: len(grids) * (len(grids) > 1)]
     if len(titles) not in (0, len(grids)):

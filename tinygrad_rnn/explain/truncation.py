@@ -101,8 +101,8 @@ def truncated(contributions: Contributions, k1: int, k2: int) -> Array:
     Source: Williams and Peng 1990, whose BPTT(h; h') is k2 = h, k1 = h'.
     Raises: ValueError unless 1 <= k1 <= k2.
     """
-    if not 1 <= k1 <= k2:
-        raise ValueError(f"truncated: expected 1 <= k1 <= k2, got k1={k1}, k2={k2}")
+    if not 1 <= k1 <= k2 or k1 != int(k1) or k2 != int(k2):
+        raise ValueError(f"truncated: expected whole numbers 1 <= k1 <= k2, got k1={k1}, k2={k2}")
     t = np.arange(contributions.steps)
     newest = np.minimum((t // k1 + 1) * k1, contributions.steps) - 1
     return contributions.sum((t <= t[:, None]) & (t > newest[:, None] - k2))

@@ -16,7 +16,7 @@ from .kit import lock, why_absent
 
 GRACE = 200
 """Looks (see `wait`) for which a new task leaves Python's lock to the thread that gave it."""
-FIRST = 1000
+FIRST = 3000
 """Looks that a thread takes at first before it sleeps."""
 
 _number: int | None = None
@@ -59,7 +59,7 @@ def together(tasks: Sequence[Callable[[], Any]]) -> None:
             task()
         return
     helpers = [_helper() for _ in tasks[1:]]
-    for helper, task in zip(helpers, tasks, strict=False):
+    for helper, task in zip(helpers, tasks[:-1], strict=True):
         helper.give(task)
     errors: list[BaseException | None] = []
     try:

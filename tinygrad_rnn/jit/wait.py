@@ -54,8 +54,8 @@ def wait() -> Callable[[int, int, int, int], None]:
 
     `patience` is the address of a number of looks, after which it gives up: the core that this
     thread keeps busy may be the one that the other needs.  Then it looks half as often next time,
-    until it has seen a change again.  It lets `grace` more looks pass then, for the other thread to
-    let go of Python's lock.
+    but `LEAST` times, until it has seen a change again.  After a change it lets `grace` more looks
+    pass, for the other thread to let go of Python's lock.
     """
 
     def wait(address, old, patience, grace):

@@ -87,6 +87,8 @@ class Trainer:
             files.check_folder(checkpoint)
         elif every_steps is not None or every_seconds is not None:
             raise ValueError("Trainer: every_steps= and every_seconds= need checkpoint=, a file")
+        if every_steps is not None and (not isinstance(every_steps, int) or every_steps < 1):
+            raise ValueError(f"Trainer: expected every_steps to be at least 1, got {every_steps!r}")
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.updates = Updates(model, optimizer, loss, clip, carry, k2)
         self.callbacks = list(callbacks)
@@ -134,7 +136,7 @@ class Trainer:
         as a rule), and with `carry` the state goes from batch to batch.  It comes at the end, and
         after every `validate_every` steps (`math.inf`: never), by default after every epoch.  After
         `patience` validations in a row that were not better than the best one, training ends.  With
-        `patience` the best weights are put back at the end.
+        `patience` the best weights are put back at the end (but not after an interrupt).
 
         Before the clock starts, a step that is undone has compiled what there is to compile.  A
         loss or a gradient that is not finite ends training before it reaches the weights.  After
@@ -246,6 +248,7 @@ class Trainer:
     def _train(self, feed: Feed, validate_every: float | None) -> str:
         """Step after step; returns why it ended."""
         history = self.history
+        self.model.train()
         while not (reason := self._reason_to_end()):
             start = time.perf_counter()
             batch = feed.next()

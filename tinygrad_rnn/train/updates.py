@@ -35,6 +35,14 @@ class Updates:
             raise ValueError(f"Trainer: expected clip, the largest norm, to be above 0, got {clip}")
         if k2 is not None and not carry:
             raise ValueError("Trainer: k2 is the reach of a carried state; it needs carry=True")
+        if k2 is not None and (not isinstance(k2, int) or k2 < 1):
+            raise ValueError(f"Trainer: expected k2 to be a whole number of steps, got {k2!r}")
+        learnt = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if learnt.isdisjoint(map(id, model.parameters())):
+            raise ValueError(
+                "Trainer: the optimizer holds no parameter of this model, so nothing would be "
+                "learnt; make it with model.parameters()"
+            )
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.clip, self.carry, self.k2 = clip, carry, k2
         self.reach = 0  # how many chunks the gradient goes back through; 0: not known yet
