@@ -110,7 +110,7 @@ def costs(o: Options, seen: Seen) -> Iterator[Claim]:
         "L2", "Little can be done in parallel: steps wait for each other",
         "time of an LSTM for 8 times the work, as steps or as sequences",
         f"8 × the steps: {longer / once:.1f} × the time, 8 × the sequences: {more / once:.1f} ×",
-        [longer > 1.3 * more], "measured just now, in the compiled loop", expected=None,
+        [longer > 1.3 * more], "measured just now, on few cores; many would wait", expected=None,
     )  # fmt: skip
     with tg.compiled(False):
         once, longer, cut = (peak(lstm, pieces) for pieces in ([50], [400], [50] * 8))
