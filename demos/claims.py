@@ -169,7 +169,7 @@ def reviews(o: Options, seen: Seen) -> Iterator[Claim]:
     def run(cell: str, seed: int) -> list[float]:
         rng, model = seeded(seed), sentiment.Reader(cell)
         batches = lambda: sentiment.batch([sentiment.review(rng, False) for _ in range(64)])
-        fit(o, model, sentiment.loss, batches, 150, lr=5e-3)
+        fit(o, model, sentiment.loss, batches, 250, lr=5e-3)
         return [sentiment.right(model, test) for test in tests]
 
     rnn, gru = (typical(o, partial(run, cell)) for cell in ("RNN", "GRU"))
