@@ -22,6 +22,7 @@ from tinygrad_rnn import nn
 HOLDS, DEPENDS, FAILS = "holds", "depends", "does not"
 COLOURS = {HOLDS: "green", DEPENDS: "yellow", FAILS: "red"}
 CAROUSEL = 1000  # steps
+TURNS = 8  # of which the fastest counts
 LITTLE = 1e-3  # of a gradient is as good as nothing
 
 
@@ -110,7 +111,7 @@ def costs(o: Options, seen: Seen) -> Iterator[Claim]:
         "L2", "Little can be done in parallel: steps wait for each other",
         "time of an LSTM for 8 times the work, as steps or as sequences",
         f"8 × the steps: {longer / once:.1f} × the time, 8 × the sequences: {more / once:.1f} ×",
-        [longer > 1.3 * more], "measured just now, in the compiled loop", expected=None,
+        [longer > 1.3 * more], "measured just now, on few cores; many would wait", expected=None,
     )  # fmt: skip
     with tg.compiled(False):
         once, longer, cut = (peak(lstm, pieces) for pieces in ([50], [400], [50] * 8))
@@ -123,9 +124,9 @@ def costs(o: Options, seen: Seen) -> Iterator[Claim]:
 
 
 def seconds(layers: list[Any], sizes: list[tuple[int, int]]) -> list[float]:
-    """Of each layer, forward and backward, for its (T, B): the best of several turns."""
+    """Of each layer, forward and backward, for its (T, B): the fastest of several turns."""
     best = [np.inf] * len(layers)
-    for _ in range(8):
+    for _ in range(TURNS):
         for i, (layer, (T, B)) in enumerate(zip(layers, sizes, strict=True)):
             start = time.perf_counter()
             layer(tg.ones(T, B, layer.input_size))[0].sum().backward()

@@ -39,7 +39,7 @@ from _claims import (
     markdown,
     seeded,
     table,
-)  # fmt: skip
+)
 from _shared import LAYERS, Parser, finish, handwritten, plot, say, trained
 from rich.console import Console
 
@@ -48,7 +48,8 @@ from tinygrad_rnn import nn
 
 NEEDS = ["scikit-learn"]
 STARTS = 3  # seeds, whose median counts
-NEAR, FAR, WORDS = 10, 50, 20  # steps of the adding problem; words in between, at most
+NEAR, FAR, LONGER = 10, 50, 75  # steps of the adding problem
+WORDS = 20  # in between, at most
 AHEAD = 3  # steps into the future
 EXAMPLES, DEPTHS = (50, 150, 450, 1350), (1, 2, 4)  # images to learn from; layers
 TEMPERATURES = (0.5, 1.0, 2.0)
@@ -89,16 +90,23 @@ def explosions(o: Options, seen: Seen) -> Iterator[Claim]:
 def sums(o: Options, seen: Seen) -> Iterator[Claim]:
     """the adding problem: how far a number, and a gradient, is carried"""
 
-    def run(cell: str, T: int, steps: int, seed: int) -> list[float]:
+    def adder(cell: str, T: int, steps: int, seed: int) -> adding.Adder:
         rng, model = seeded(seed), adding.Adder(cell)
-        fresh = gradients.of(model)
         batches = lambda: adding.sequences(rng, T, adding.BATCH)
         fit(o, model, adding.loss, batches, steps, solved=adding.SOLVED / 3)
-        errors = [adding.error(model, length) for length in (T, T * 3 // 2)]
-        return [*errors, fresh[T - 1], gradients.of(model)[T - 1]]
+        return model
 
-    near = [typical(o, partial(run, cell, NEAR, 1500))[0] for cell in LAYERS]
-    far = [typical(o, partial(run, cell, FAR, 800)) for cell in LAYERS]
+    def over_few(cell: str, seed: int) -> list[float]:
+        return [adding.error(adder(cell, NEAR, 1500, seed), NEAR)]
+
+    def over_many(cell: str, seed: int) -> list[float]:
+        seeded(seed)
+        fresh, model = adding.Adder(cell), adder(cell, FAR, 800, seed)
+        errors = [adding.error(model, T) for T in (FAR, LONGER)]
+        return [*errors, *(gradients.of(m)[FAR - 1] for m in (fresh, model))]
+
+    near = [typical(o, partial(over_few, cell))[0] for cell in LAYERS]
+    far = [typical(o, partial(over_many, cell)) for cell in LAYERS]
     errors, longer, fresh, learnt = zip(*far, strict=True)
     always = f"mean square error; always 1: {adding.BASELINE:.3f}"
     yield Claim(
@@ -127,7 +135,7 @@ def sums(o: Options, seen: Seen) -> Iterator[Claim]:
     )  # fmt: skip
     yield Claim(
         "L3", "Parameters shared over time serve other lengths",
-        f"trained at T = {FAR}, tested at {FAR * 3 // 2}",
+        f"trained at T = {FAR}, tested at {LONGER}",
         listed(longer[1:], ".4f", ("GRU", "LSTM")), [max(longer[1:]) < adding.BASELINE / 2],
         always, "adding.py",
     )  # fmt: skip
@@ -297,13 +305,15 @@ def little_data(o: Options, seen: Seen) -> Iterator[Claim]:
         "L0 L1 L2 L4", "A GRU does about as well as an LSTM",
         f"right answers to new digits, learnt from {EXAMPLES[-1]}",
         listed(shares[-1] for shares in right.values()),
-        [abs(gru[-1] - lstm[-1]) < 0.03], "within 3 points", "digits.py",
+        [abs(gru[-1] - lstm[-1]) < 0.05], "within 5 points", "digits.py",
     )  # fmt: skip
     yield Claim(
         "L4", "A GRU works well where there is little to learn from",
         "the same, by the number of images", f"GRU {by_size(gru)}; LSTM {by_size(lstm)}; "
-        f"RNN {by_size(right['RNN'])}", [a > b for a, b in zip(gru[:2], lstm[:2], strict=True)],
-        "better than the LSTM from 50 and from 150 images", "digits.py",
+        f"RNN {by_size(right['RNN'])}",
+        [gru[i] > right[other][i] for other in ("LSTM", "RNN") for i in (0, 1)],
+        "from 50 and from 150 images better than the LSTM; but the plain RNN, with a third of the "
+        "parameters, is better still on these 8 steps", "digits.py", DEPENDS,
     )  # fmt: skip
     convolved = typical(o, partial(run, partial(Convolved, "RNN"), 450))[0]
     yield Claim(
