@@ -297,7 +297,11 @@ def command_line() -> _shared.Parser:
     add("--seconds", type=seconds, default=60.0,
         help="of training (%(default)g); 0 with --resume: none, only samples")  # fmt: skip
     add("--save", metavar="FILE", help="keep the run in a file, every minute and at the end")
-    add("--resume", metavar="FILE", help="go on with the run in this file, for --seconds more, on the same text")
+    add(
+        "--resume",
+        metavar="FILE",
+        help="go on with the run in this file, for --seconds more, on the same text",
+    )
     add("--compare", action="store_true", help="the three cells, with as many parameters each")
     add("--prompt", help="what samples start with (default: a new line)")
     add("--length", type=at_least(0), default=500, help="tokens of the last sample (%(default)s)")
