@@ -3,9 +3,10 @@
 What you will see: one to many.  A convolution looks at a picture of 24 by 24 pixels once; what it
 has seen is the first state of a GRU, which then writes word after word until it says that it has
 ended, and sees nothing but its own words.  Some pictures with what it says about them; how often
-all words are right, for new pictures, and for new pictures of pairs that are kept from training
-altogether (16 of 128, such as a large cross above a small circle): it has to put these together
-from what it knows of the parts.  And what a beam search finds that the likeliest words miss.
+all words are right, for new pictures, and for new pictures of what is never shown in training: 16
+of the 128 sentences about two things, such as "a large cross above a small cross".  It has to put
+these together from what it knows of the parts, and of the same things arranged in another way.  A
+beam search shows what else it would say, and how surely; it seldom changes the answer.
 
     python demos/caption.py
     python demos/caption.py --seed 1 --plot caption.png
@@ -40,7 +41,7 @@ KNOWN = [*THINGS, *(pair for pair in PAIRS if pair not in KEPT)]
 WORDS = Vocabulary.of(" ".join(PAIRS).split(), specials=".")  # a full stop begins, ends, fills up
 LENGTH = 9  # of the longest, with its full stop
 HIDDEN, BATCH, STEPS, TESTED, WIDTH = 96, 64, 2000, 500, 4
-PICTURES, NEW = "new pictures", "new pairs"
+PICTURES, NEW = "new pictures", "new sentences"
 ENOUGH = {PICTURES: 0.95, NEW: 0.85}
 
 
@@ -197,9 +198,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     share = {name: by["greedy"] for name, by in exact.items()}
     return finish(
-        o, {"exact": exact, "pairs kept from training": sorted(KEPT)},
+        o, {"exact": exact, "sentences kept from training": sorted(KEPT)},
         f"every word right for {share[PICTURES]:.1%} of new pictures, and for {share[NEW]:.1%} of "
-        f"pairs never seen together (beam search {exact[NEW]['beam']:.1%})",
+        f"sentences kept from training (beam search {exact[NEW]['beam']:.1%})",
         "one state unrolls into a sentence",
         [f"{name} below {enough:.0%}" for name, enough in ENOUGH.items() if share[name] < enough],
         lambda figure: draw(figure, seen),
@@ -244,7 +245,7 @@ def table(exact: dict[str, dict[str, float]]) -> Table:
 
 
 def draw(figure: Any, seen: list[Seen]) -> None:
-    """New pictures, pairs that are new, and mistakes."""
+    """New pictures, new sentences, and mistakes."""
     rows = {name: [one for one in seen if one.name == name] for name in (PICTURES, NEW)}
     rows["mistakes"] = [one for one in seen if one.said != one.wanted]
     for part, (name, some) in zip(figure.subfigures(3, 1), rows.items(), strict=True):

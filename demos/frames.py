@@ -1,4 +1,4 @@
-"""A digit moves over five frames: which digit, and which way, is for recurrence to tell (50 s).
+"""Which digit moves over five frames, and which way: recurrence tells, single frames cannot (50 s).
 
 What you will see: convolution and recurrence.  A handwritten digit moves over a larger frame, one
 pixel at a time, in one of eight directions; a convolution looks at every frame, a GRU reads what it
@@ -29,7 +29,7 @@ NEEDS = ["scikit-learn"]
 T, SIDE = 5, 16  # frames, and their pixels
 WAYS = {"→": (0, 1), "↗": (-1, 1), "↑": (-1, 0), "↖": (-1, -1),
         "←": (0, -1), "↙": (1, -1), "↓": (1, 0), "↘": (1, 1)}  # fmt: skip
-STEPS_OF = np.array([*WAYS.values()])
+MOVES = np.array([*WAYS.values()])
 KINDS = GRU, MEAN, ONE = "GRU", "mean of the frames", "middle frame only"
 HIDDEN, BATCH, STEPS, TESTED = 96, 32, 2000, 2000
 
@@ -60,7 +60,7 @@ def films(images: np.ndarray, ways: np.ndarray, middle: np.ndarray) -> np.ndarra
     """Images (B, 8, 8) that move in these ways (B,) and are at `middle` (B, 2) half-way."""
     result = np.zeros((T, len(images), SIDE, SIDE), np.float32)
     for t in range(T):
-        corners = middle + (t - T // 2) * STEPS_OF[ways]
+        corners = middle + (t - T // 2) * MOVES[ways]
         for film, image, (y, x) in zip(result[t], images, corners.tolist(), strict=True):
             film[y : y + 8, x : x + 8] = image
     return result

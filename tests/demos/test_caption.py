@@ -19,7 +19,7 @@ def test_the_longest_caption_just_fits(caption):
     assert max(lengths) + 1 == caption.LENGTH
 
 
-def test_of_16_pairs_nothing_is_trained_on_but_all_their_parts_are(caption):
+def test_of_16_sentences_nothing_is_trained_on_but_all_their_parts_are(caption):
     assert len(caption.KEPT) == 16
     assert len(caption.KNOWN) == 8 + 128 - 16
     assert caption.KEPT.isdisjoint(caption.KNOWN)
@@ -74,15 +74,15 @@ def test_a_tiny_budget_runs_through_and_is_honest(caption, run, monkeypatch):
     monkeypatch.setattr(caption, "TESTED", 20)
     ran = run("caption", "--seconds", "0.2", plain=True)
     assert ran.code == 0
-    assert ran.missed == ["new pictures below 95%", "new pairs below 85%"]
+    assert ran.missed == ["new pictures below 95%", "new sentences below 85%"]
     assert "NOT shown by this run (" in ran.last[0]
-    assert set(ran.figures["exact"]["new pairs"]) == {"greedy", "beam"}
+    assert set(ran.figures["exact"]["new sentences"]) == {"greedy", "beam"}
 
 
 @pytest.mark.slow
-def test_pictures_are_put_into_words_and_so_are_pairs_that_are_new(run):
+def test_pictures_are_put_into_words_and_so_are_those_of_new_sentences(run):
     ran = run("caption")
     assert ran.missed == []
     exact = ran.figures["exact"]
     assert exact["new pictures"]["greedy"] > 0.95
-    assert exact["new pairs"]["greedy"] > 0.85
+    assert exact["new sentences"]["greedy"] > 0.85
