@@ -65,7 +65,9 @@ def test_mistakes_are_marked_below_their_line(highlight):
     assert [str(span.style) for span in text.spans][1] == "green"
 
 
-def test_a_tiny_budget_runs_through_and_is_honest(run):
+def test_a_tiny_budget_runs_through_and_is_honest(run, highlight, monkeypatch):
+    learnt, held = highlight.programs()
+    monkeypatch.setattr(highlight, "programs", lambda: (learnt[:3], held[:1]))
     ran = run("highlight", "--seconds", "0.1")
     assert ran.code == 0
     assert ran.missed == ["its mistakes are more than 50% of the other's"]
