@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from codecs import getincrementaldecoder
 
 import pytest
 
@@ -29,6 +30,7 @@ class Terminal:
     """A program that believes to be in a terminal."""
 
     def __init__(self):
+        self.characters = getincrementaldecoder("utf-8")()  # one may come in two parts
         self.file, there = pty.openpty()
         self.before = termios.tcgetattr(there)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -49,7 +51,7 @@ class Terminal:
             assert time.monotonic() < end, self.text[-3000:]
             if select.select([self.file], [], [], 0.1)[0]:
                 try:
-                    new = os.read(self.file, 65536).decode()
+                    new = self.characters.decode(os.read(self.file, 65536))
                 except OSError:  # the program has ended
                     new = ""
                 self.text += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", new)

@@ -248,7 +248,8 @@ class Trainer:
     def _train(self, feed: Feed, validate_every: float | None) -> str:
         """Step after step; returns why it ended."""
         history = self.history
-        self.model.train()
+        if not self.model.training:  # parts that somebody keeps in evaluation mode stay in it
+            self.model.train()
         while not (reason := self._reason_to_end()):
             start = time.perf_counter()
             batch = feed.next()
