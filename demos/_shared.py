@@ -50,7 +50,10 @@ class Parser(argparse.ArgumentParser):
         )
         self.needs = needs
         seconds, seed = at_least(0, float, above=True), at_least(0)
-        self.default = float(re.search(r"\((\d+) s\)", doc.split("\n")[0])[1])  # type: ignore
+        told = re.search(r"\((\d+) s\)", doc.split("\n")[0])
+        if told is None:
+            raise ValueError(f"{file}: the first line of its docstring names no seconds: (30 s)")
+        self.default = float(told[1])
         self.add(
             "--seconds", type=seconds, default=self.default, help="about so long on two idle "
             "cores: the number of steps follows from it alone, so figures repeat (%(default)g)",
