@@ -2,18 +2,19 @@
 
 import ast
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     try:
         from _shared import SOURCE, missing
     except ModuleNotFoundError as error:
         print(f"demos: {error.name} is not installed: pip install --editable .", file=sys.stderr)
         return 2
-    if sys.argv[1:]:
+    if arguments:
         print("demos: to run one, python demos/NAME.py; this lists them", file=sys.stderr)
         return 2
     paths = sorted(HERE.glob("[!_]*.py"))
@@ -39,4 +40,4 @@ def described(source: str) -> tuple[str, list[str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
