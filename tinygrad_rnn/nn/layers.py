@@ -152,12 +152,14 @@ def _joined(states: Sequence[State]) -> State:
 
 def _side_by_side(s: Tensor, L: int, B: int, H: int) -> Tensor:
     """(L, B, H) or (L, H) -> (B, L H), with nothing recorded: a step takes little longer itself."""
-    return Tensor(s.data.reshape(L, B, H).swapaxes(0, 1).reshape(B, L * H))
+    rows = s.data if B == 1 else s.data.reshape(L, B, H).swapaxes(0, 1)
+    return Tensor(rows.reshape(B, L * H))
 
 
 def _stacked(s: Tensor, shape: Sequence[int], B: int) -> Tensor:
     """The way back."""
-    return Tensor(s.data.reshape(B, shape[0], shape[-1]).swapaxes(0, 1).reshape(shape))
+    rows = s.data if B == 1 else s.data.reshape(B, shape[0], shape[-1]).swapaxes(0, 1)
+    return Tensor(rows.reshape(shape))
 
 
 class Stacked(Recurrent):

@@ -61,7 +61,8 @@ class Loop:
         if run is None or not run.reads(leaves):
             run = Pass(self, xs.copy(), state, leaves, ())
         else:
-            run.chunk.arrays["x"][...] = xs.reshape(size[0] * size[1], -1)
+            x = run.chunk.arrays["x"]
+            x[...] = xs.reshape(x.shape)
             run.chunk.run(state)
         results = [run.chunk.outputs.copy(), *run.chunk.final]
         self.small[size] = run
@@ -208,26 +209,23 @@ class Chunk:
         for name, array in self.loop.plan.arrays.items():
             if array.rows in ("steps", "states"):
                 self.arrays[name] = self.empty(array)
-        self.states = [self.arrays[f"state{i}"] for i in range(len(state))]
+        states = [self.arrays[f"state{i}"] for i in range(len(state))]
+        self.first, self.last = [s[: self.B] for s in states], [s[-self.B :] for s in states]
+        outputs = self.arrays[self.loop.plan.output]
+        self.outputs = outputs[len(outputs) - self.T * self.B :].reshape(self.T, self.B, -1)
         self.forward = self.calls("forward")
         self.run(state)
 
     def run(self, state: Sequence[np.ndarray]) -> None:
         """Forward from an initial state."""
-        for array, part in zip(self.states, state, strict=True):
-            array[: self.B] = part.reshape(self.B, -1)
+        for first, part in zip(self.first, state, strict=True):
+            first[...] = part.reshape(first.shape)
         perform(self.forward)
-
-    @property
-    def outputs(self) -> np.ndarray:
-        name = self.loop.plan.output
-        array = self.arrays[name][self.B if name != "y" else 0 :]
-        return array.reshape(self.T, self.B, -1)
 
     @property
     def final(self) -> list[np.ndarray]:
         # Copies: they outlive the other steps, and what is done to outputs is not done to them.
-        return [array[-self.B :].copy() for array in self.states]
+        return [last.copy() for last in self.last]
 
     def steps(self, array: np.ndarray) -> np.ndarray:
         """(T, B, ...) as rows (T B, ...) that compiled code can read."""
