@@ -23,8 +23,15 @@ SETTINGS = {"factor": 2.0}
 MODULE = SimpleNamespace(factor=2.0)
 
 
+COUNTER = np.zeros(1)
+
+
 def helper(x):
     return x * FACTOR
+
+
+def count_up():
+    COUNTER[0] += 1
 
 
 class Scaled(nn.Module):
@@ -109,6 +116,14 @@ CHANGES = {
     ),
     "an array in place": (
         lambda cell: tg.tensor(cell.array),
+        lambda cell: cell.array.fill(3.0),
+    ),
+    "a number in an array": (
+        lambda cell: float(cell.array[0]),
+        lambda cell: cell.array.fill(3.0),
+    ),
+    "numbers in an array": (
+        lambda cell: tg.tensor([float(value) for value in cell.array], dtype=tg.float64),
         lambda cell: cell.array.fill(3.0),
     ),
     "an array that replaces another": (
@@ -228,11 +243,12 @@ def test_a_cell_may_change_its_dtype_and_its_inputs_their_shape(xs):
     "step",
     [
         lambda seen, x, h: (seen.append(1), tg.tanh(x[:, :1] + h * len(seen)))[1],
+        lambda seen, x, h: (count_up(), tg.tanh(x[:, :1] + h * float(COUNTER[0])))[1],
         lambda seen, x, h: tg.tanh(h + x[:, :1] * float(h.data.sum() > 0)),
         lambda seen, x, h: tg.tanh(h if h.sum() > 0 else x[:, :1]),
         lambda seen, x, h: tg.tanh(h + np.random.default_rng().random()),
     ],
-    ids=["a counter", "data", "if", "another generator"],
+    ids=["a counter", "a counter in an array", "data", "if", "another generator"],
 )
 def test_a_step_that_differs_from_step_to_step_is_not_compiled(step, xs):
     seen = []
@@ -242,8 +258,10 @@ def test_a_step_that_differs_from_step_to_step_is_not_compiled(step, xs):
         return h, h
 
     h = tg.zeros(B, H, dtype=tg.float64)
+    COUNTER[0] = 0
     assert isinstance(tg.why_not_compiled(cell, xs, h), str)
     assert seen == []  # reading it left no trace
+    assert COUNTER[0] == 0
     tg.scan(cell, xs, h)
     assert len(seen) in (0, T)
 
@@ -264,6 +282,38 @@ def test_a_cell_that_stays_as_it_was_is_read_once(xs, traces):
     assert len(traces) == 1  # for any number of steps, and for lengths
     tg.scan(cell, xs[:, :1])
     assert len(traces) == 2
+
+
+@pytest.mark.usefixtures("on_numpy")
+def test_a_loop_serves_an_array_whose_values_change(xs, traces):
+    cell = Scaled(lambda cell: tg.from_numpy(cell.array))
+    check(cell, xs)
+    (loops,) = [reading.loops for reading in readings._readings[cell].values()]
+    before = dict(loops)
+    cell.array.fill(3.0)
+    check(cell, xs)
+    assert loops == before  # read again, but not compiled again
+
+
+@pytest.mark.usefixtures("on_numpy")
+@pytest.mark.parametrize(
+    "factor",
+    [
+        lambda h: tg.where(h > 0, 1.0, 0.5),
+        lambda h: tg.tensor([1.0, 2.0, 3.0, 4.0, 5.0]),
+        lambda h: tg.zeros(H) + tg.ones_like(h),
+        lambda h: tg.full((H,), 2.5),
+        lambda h: tg.arange(H).to(h.dtype),
+    ],
+    ids=["where", "tensor", "zeros and ones", "full", "arange"],
+)
+def test_a_cell_that_makes_tensors_of_numbers_is_read_once(factor, xs, traces):
+    cell = Scaled(lambda cell: 1.0)
+    cell.forward = lambda x, h: (Scaled.forward(cell, x, h)[0] * factor(h),) * 2
+    for _ in range(3):
+        y, _ = tg.scan(cell, xs)
+    assert len(traces) == 1
+    np.testing.assert_allclose(y.data, tg.unroll(cell, xs)[0].data, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("on_numpy")

@@ -73,13 +73,21 @@ def test_a_tensor_in_place_of_another_is_a_change():
     assert around.change()
 
 
-def test_values_written_into_an_array_are_no_change_of_the_program():
-    """The loop reads the array at every call anyway."""
-    array = np.zeros(3)
+def test_values_written_into_an_array_are_seen_and_restored():
+    """A step may read them as numbers: ``x * float(array[0])``."""
+    array = np.array([0.0, np.nan])
     around = Surroundings(lambda x, h: (h * array, h))
-    array[:] = 1
     assert around.change() is None
     assert id(array) in around.arrays
+    array[0] = 1
+    assert around.change() == "array"
+    around.restore()
+    assert array[0] == 0
+
+
+@pytest.mark.parametrize("array", [np.zeros(2**20), np.array([[], None], object)])
+def test_an_array_that_cannot_be_compared_quickly_is_not_complete(array):
+    assert not Surroundings(lambda x, h: (h * array, h)).complete
 
 
 def test_what_cannot_be_looked_into_is_not_complete():

@@ -167,6 +167,7 @@ def test_reading_takes_nothing_from_pythons_random_numbers():
         (lambda x, h: (h * tg.rand(H, dtype=h.dtype), h), "draw 0 has shape (6,); expected (3, "),
         (lambda x, h: (h * tg.randint(0, 9, (B, H)), h), "draw 0 gives int64"),
         (lambda x, h: (h * np.random.default_rng().normal(), h), "a second step differs"),
+        (lambda x, h: (h * tg.tensor(random.random()), h), "differs from the first (at numbers)"),
         (lambda x, h: (h @ x, h), "reading the cell raised ValueError"),
         (lambda x, h: (F.linear(h, h), h), "linear of (3, 6) and (3, 6): expected values @"),
     ],

@@ -26,17 +26,22 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     >>> tensor([1, 2.5])
     tensor([1. , 2.5])
     """
-    array = np.array(array_of(data), dtype=dtype)
     first = data
     while isinstance(first, list | tuple) and len(first):
         first = first[0]
-    if (
-        dtype is None
-        and array.dtype == np.float64
-        and type(first) in (float, int, bool, list, tuple)
-    ):
-        array = array.astype(FLOAT)
-    return Tensor(array, requires_grad)
+    if type(first) in (float, int, bool, list, tuple):
+        return _of_numbers(_numbers, data, dtype, requires_grad=requires_grad)
+    return Tensor(np.array(array_of(data), dtype=dtype), requires_grad)
+
+
+def _numbers(data: Any, dtype: Any) -> np.ndarray:
+    array = np.array(data, dtype)
+    return array.astype(FLOAT) if dtype is None and array.dtype == np.float64 else array
+
+
+def _of_numbers(make: Callable[..., np.ndarray], *given: Any, requires_grad: bool) -> Tensor:
+    """What `make` makes of numbers alone: a cell that is being read may have it remembered."""
+    return Tensor.ungraded(make, *given).requires_grad_(requires_grad)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -54,13 +59,13 @@ def from_numpy(array: np.ndarray) -> Tensor:
 @unsupported
 def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the given size: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-    return Tensor(np.zeros(given_sizes(size), dtype or FLOAT), requires_grad)
+    return _of_numbers(np.zeros, given_sizes(size), dtype or FLOAT, requires_grad=requires_grad)
 
 
 @unsupported
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the given size."""
-    return Tensor(np.ones(given_sizes(size), dtype or FLOAT), requires_grad)
+    return _of_numbers(np.ones, given_sizes(size), dtype or FLOAT, requires_grad=requires_grad)
 
 
 @unsupported
@@ -68,20 +73,20 @@ def full(
     size: Sequence[int], fill_value: Any, *, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`fill_value` everywhere; the dtype is that of ``tensor(fill_value)`` unless given."""
-    value = tensor(fill_value, dtype).data
-    return Tensor(np.full(tuple(size), value, value.dtype), requires_grad)
+    made = tensor(fill_value, dtype).expand(tuple(size)).clone()
+    return made.requires_grad_(requires_grad)
 
 
 @unsupported
 def zeros_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the shape and dtype of `input`."""
-    return Tensor(np.zeros(input.shape, dtype or input.dtype), requires_grad)
+    return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
 @unsupported
 def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the shape and dtype of `input`."""
-    return Tensor(np.ones(input.shape, dtype or input.dtype), requires_grad)
+    return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
 @unsupported
@@ -92,7 +97,11 @@ def arange(
     first, last = (0, start) if end is None else (start, end)
     if dtype is None and any(isinstance(x, float | np.floating) for x in (first, last, step)):
         dtype = FLOAT
-    return Tensor(np.arange(first, last, step).astype(dtype or np.int64), requires_grad)
+    return _of_numbers(_range, first, last, step, dtype or np.int64, requires_grad=requires_grad)
+
+
+def _range(first: Any, last: Any, step: Any, dtype: Any) -> np.ndarray:
+    return np.arange(first, last, step).astype(dtype)
 
 
 # ----------------------------------------------------------------------------------------- random

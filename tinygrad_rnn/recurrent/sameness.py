@@ -25,7 +25,8 @@ class Same:
         if type(a) is not type(b):
             return False
         if isinstance(a, Line | Constant):
-            self.where = getattr(a[0], "__name__", "")
+            op = a.op if isinstance(a, Line) else a.inputs[0]
+            self.where = getattr(op, "__name__", "").lstrip("_")
         if isinstance(a, Value):
             return self._pair(a, b) and a.shape == b.shape and a.dtype == b.dtype
         if isinstance(a, Tensor):

@@ -22,6 +22,8 @@ TRUSTED = {*sys.stdlib_module_names, "numpy", __name__.partition(".")[0]}
 
 ENOUGH = 10_000
 """Objects from which on looking at them would take longer than it saves."""
+LARGE = 2**20
+"""Bytes of an array from which on this is so as well."""
 
 
 class Surroundings:
@@ -40,6 +42,7 @@ class Surroundings:
         self._cells: list[tuple[str, Any, Any]] = []  # (name, closure cell, value)
         self._classes: list[tuple[str, type, dict[str, Any]]] = []  # (name, class, its attributes)
         self._generators: list[tuple[str, np.random.Generator, Any]] = []  # (name, one, its state)
+        self._numbers: list[tuple[str, np.ndarray, bytes]] = []  # (name, array, what it held)
         self._seen: dict[int, Any] = {}
         self._root = id(cell)  # it is remembered for as long as the cell lives, and no longer
         self._todo = [("the cell", cell)]
@@ -65,6 +68,9 @@ class Surroundings:
             for name, generator, state in self._generators:
                 if generator.bit_generator.state != state:
                     return name
+            for name, array, held in self._numbers:  # a step may read them without our seeing it
+                if array.tobytes() != held:
+                    return name
         except (ValueError, RuntimeError, TypeError):  # two tensors or arrays were compared
             return "a tensor among what it reads"
         return None
@@ -84,6 +90,9 @@ class Surroundings:
                     setattr(kind, name, value)
         for _, generator, state in self._generators:
             generator.bit_generator.state = state
+        for _, array, held in self._numbers:
+            if array.tobytes() != held:
+                array[...] = np.frombuffer(held, array.dtype).reshape(array.shape)
 
     def _look(self, name: str, thing: Any) -> None:
         if isinstance(thing, VALUES) or id(thing) in self._seen:
@@ -92,6 +101,8 @@ class Surroundings:
         self._seen[id(thing)] = None if id(thing) == self._root else thing
         if isinstance(thing, Tensor | np.ndarray):
             self.arrays.add(id(thing))
+            if isinstance(thing, np.ndarray):
+                self._look_at_array(name, thing)
         elif isinstance(thing, dict | list | set):
             self._wholes.append((name, thing, thing.copy()))
             self._add(name, thing.values() if isinstance(thing, dict) else thing)
@@ -119,6 +130,12 @@ class Surroundings:
 
     def _add(self, name: str, things: Any) -> None:
         self._todo += [(name, thing) for thing in things]
+
+    def _look_at_array(self, name: str, array: np.ndarray) -> None:
+        if array.nbytes > LARGE or array.dtype.hasobject:
+            self.complete = False
+        else:
+            self._numbers.append((name, array, array.tobytes()))
 
     def _look_at_object(self, thing: Any) -> None:
         kind = type(thing).__name__
