@@ -13,6 +13,7 @@ from ..nn.module import Module
 from .grid import grid
 from .look import PALETTE, RAMP, SHADES, WORDS, scale_of
 from .scene import scene
+from .show import check_file
 
 
 class Page:
@@ -42,9 +43,12 @@ def page(
     A slider replays backward, nodes show their numbers.  With `other`, a second loss, two tapes
     stand side by side on the same scale, under `names`.  With a model its parameters are called by
     their names.  No ``.grad`` is touched, and the tapes are as they were.
+    Raises: TypeError, ValueError, RuntimeError as `Lines`; OSError for a path without a folder.
     """
     if isinstance(path, Tensor):
         raise TypeError("page: expected a path, got a Tensor; a second loss is other=")
+    if path is not None:
+        check_file("page", path)
     grids = [grid(tensor, model) for tensor in ([loss] if other is None else [loss, other])]
     scale = scale_of(norm for each in grids for norm in each.norms())
     titles = list(names) or ["first", "second"][: len(grids) * (len(grids) > 1)]

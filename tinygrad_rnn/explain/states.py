@@ -51,7 +51,7 @@ def states(states: Sequence[State], exact: bool | None = None) -> "States":
            [0.5 , 1.  , 0.  ],
            [0.25, 0.5 , 1.  ]])
     """
-    run = [_parts(state, t) for t, state in enumerate(listed("states", states))]
+    run = [_parts("states", t, state) for t, state in enumerate(listed("states", states))]
     B = _sequences(run)
     size = sum(prod(shape) for *_, shape, _ in run[0]) // B
     exact = size <= LARGEST if exact is None else exact
@@ -91,7 +91,7 @@ def spectral_norm(after: State, before: State) -> float:
     >>> round(spectral_norm(x * x, x), 5)
     4.0
     """
-    return _power_iteration(_parts(after, 1), _parts(before, 0))
+    return _power_iteration(_parts("spectral_norm", 1, after), _parts("spectral_norm", 0, before))
 
 
 def _power_iteration(late: Parts, early: Parts) -> float:
@@ -183,9 +183,9 @@ def _sent_back(late: Parts, seeds: Sequence[Array], run: Sequence[Parts]) -> lis
     return sent
 
 
-def _parts(state: State, t: int) -> Parts:
+def _parts(name: str, t: int, state: State) -> Parts:
     """Where the tensors of a state are; a slice of stacked outputs is the output it was."""
-    return [unstacked(place(checked("states", t, tensor))) for tensor in flat(state)]
+    return [unstacked(place(checked(name, t, tensor))) for tensor in flat(state)]
 
 
 def _sequences(run: Sequence[Parts]) -> int:

@@ -14,6 +14,7 @@ from .grid import Grid, grid
 from .layout import pill
 from .look import PALETTE, RAMP, SHADES, WORDS, Scale, figure, power
 from .scene import PINNED, scene
+from .show import check_file
 
 ENDS = 2
 """Of a sequence of more than three times as many steps, those drawn at each end."""
@@ -31,8 +32,10 @@ def svg(
     It is written to `path`, if there is one.  `steps` are the columns to draw: all of a few, and of
     many the first and the last.  With a model its parameters are called by their names.  It follows
     the reader's light or dark setting.  No ``.grad`` is touched, and the tape is as it was.
-    Raises: IndexError for steps that there are not.
+    Raises: IndexError for steps that there are not; OSError for a path without a folder.
     """
+    if path is not None:
+        check_file("svg", path)
     text = drawn(grid(loss, model), steps)
     if path is not None:
         Path(path).write_text(text, "utf-8")

@@ -42,6 +42,9 @@ class Tape(Shown):
                         for i, name in enumerate(names)]  # fmt: skip
         self._kept = [self.lines.kept(i) for i in range(len(self.lines))]
 
+    def __repr__(self) -> str:
+        return f"<tape of {len(self)} lines, which keep {self.kept_bytes:,} bytes>"
+
     def folded(self) -> "Tape":
         """The same, with what repeats written once."""
         made = object.__new__(Tape)

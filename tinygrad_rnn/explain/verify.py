@@ -168,6 +168,9 @@ class Verification(Shown):
         }
         self.worst = float(np.max([[*found.values()] for found in self.differences.values()]))
 
+    def __repr__(self) -> str:
+        return f"<Verification of {self.name}: the worst difference is {self.worst:.1e}>"
+
     def __rich__(self) -> Table:
         """One line for each parameter, one column for each way."""
         from rich.box import MARKDOWN
