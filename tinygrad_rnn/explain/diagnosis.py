@@ -21,7 +21,8 @@ CURES = {
     "clipped after the step": "clip_grad_norm_ between backward() and optimizer.step()",
     "dropout that does nothing": "num_layers=2 or more, or nn.Dropout on the outputs; dropout=0 is "
     "what happens now",
-    "state still attached": "state = map_state(Tensor.detach, state) before the next batch",
+    "state still attached": "state = tg.recurrent.map_state(tg.Tensor.detach, state) before the "
+    "next batch",
 }
 """What helps, for every verdict there is."""
 
