@@ -17,7 +17,7 @@ from ..autograd.tape import Node
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
 from .lines import value_of
-from .ops import input_names, kept, row_of, rule_of
+from .ops import derivative, input_names, kept, row_of, rule_of
 from .watch import Place, place_of, watch
 
 PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
@@ -168,8 +168,7 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
             if edge is None or g is None:
                 continue
             if bad := not_finite(g):
-                row, argument = row_of(node.op), input_names(node.op, len(node.edges))[i]
-                rule = rule_of(row)[1 + i] if row else f"dL/d({argument})"
+                rule = derivative(node.op, i, len(node.edges))
                 known = {"g": arriving[0]} if len(arriving) == 1 else {}
                 raise self._error(
                     bad, name, "backward", place, line,

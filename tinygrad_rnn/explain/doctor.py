@@ -22,7 +22,7 @@ from ..recurrent.program import flat
 from ..recurrent.unroll import State, map_state
 from .anomaly import not_finite
 from .diagnosis import Diagnosis, shrinks
-from .lines import norm
+from .flow import norm
 from .names import Seen
 from .recorder import Run, record
 from .watch import watch

@@ -9,11 +9,12 @@ import numpy as np
 
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
-from .flow import Flow, flow
+from .flow import Flow, flow, norm
 from .fold import Fold, fold
 from .layout import Picture, layout
-from .lines import Lines, norm
-from .look import Scale, figure, scale_of
+from .lines import Lines
+from .look import figure
+from .scale import Scale, scale_of
 from .show import Shown
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Grid(Shown):
     @property
     def scale(self) -> Scale:
         """On which all gradients of the tape can be told apart."""
-        return scale_of(self.norms())
+        return scale_of(np.array([*self.norms()]), log=True)
 
     def norms(self) -> Iterator[float]:
         """Of all that arrives at a line and of all that leaves it."""

@@ -13,7 +13,6 @@ const figure = (x) => {
   const size = Math.abs(x);
   return size >= 1e5 || size < 1e-4 ? x.toExponential(3).replace(/\.?0+e/, "e") : String(+x.toPrecision(4));
 };
-const power = (n) => "10" + String(n).replace(/./g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 
 function element(kind, attributes = {}, ...children) {
@@ -90,7 +89,7 @@ class Figure {
 
   level(g) {
     const [low, high] = this.scene.scale;
-    return number(g) > 0 ? clamp((Math.log10(number(g)) - low) / (high - low), 0, 1) : 0;
+    return number(g) > 0 ? clamp(Math.log(number(g) / low) / Math.log(high / low), 0, 1) : 0;
   }
 
   shade(g) {
@@ -407,7 +406,7 @@ function legend() {
     html("span", {}, html("i", { style: `border-color: var(--${family})` }), word));
   const [low, high] = scenes[0].scale;
   const ramp = html("b", {}, ...Array.from({ length: shades }, (_, k) => html("u", { style: `background: var(--g${k})` })));
-  document.getElementById("legend").append(...parts, html("span", { class: "ramp" }, `gradient ${power(low)}`, ramp, power(high)));
+  document.getElementById("legend").append(...parts, html("span", { class: "ramp" }, `gradient ${+low.toPrecision(2)}`, ramp, String(+high.toPrecision(2))));
 }
 
 function go(steps) {

@@ -8,10 +8,13 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
+
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
 from .grid import grid
-from .look import PALETTE, RAMP, SHADES, WORDS, scale_of
+from .look import PALETTE, RAMP, SHADES, WORDS
+from .scale import scale_of
 from .scene import scene
 from .show import check_file
 
@@ -50,7 +53,7 @@ def page(
     if path is not None:
         check_file("page", path)
     grids = [grid(tensor, model) for tensor in ([loss] if other is None else [loss, other])]
-    scale = scale_of(norm for each in grids for norm in each.norms())
+    scale = scale_of(*(np.array([*each.norms()]) for each in grids), log=True)
     titles = list(names) or ["first", "second"][: len(grids) * (len(grids) > 1)]
     if len(titles) not in (0, len(grids)):
         raise ValueError(f"page: expected {len(grids)} names, one for each loss; got {len(titles)}")

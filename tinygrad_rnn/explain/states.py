@@ -12,9 +12,9 @@ from ..autograd.tape import Edge, Key, Node, tape, walk
 from ..autograd.tensor import place
 from ..recurrent.program import flat
 from ..recurrent.unroll import State
+from .flow import norm
 from .forward import push
 from .heat import Heat, Pictured, over_steps
-from .lines import norm
 from .uses import checked, listed, unstacked
 
 LARGEST = 2**30

@@ -12,7 +12,8 @@ from ..autograd.tensor import Tensor
 from ..nn.module import Module
 from .grid import Grid, grid
 from .layout import pill
-from .look import PALETTE, RAMP, SHADES, WORDS, Scale, figure, power
+from .look import PALETTE, RAMP, SHADES, WORDS, figure
+from .scale import Scale
 from .scene import PINNED, scene
 from .show import check_file
 
@@ -71,7 +72,8 @@ class _Drawing:
 
     def __init__(self, data: dict[str, Any], steps: list[int]) -> None:
         self.data = data
-        self.scale = Scale(*data["scale"])
+        low, high = data["scale"]
+        self.scale = Scale(low, high, log=True)
         self.pitch, self.cell, self.height = data["pitch"], data["cell"], data["height"]
         self.runs: list[list[int]] = []  # steps without a gap
         for t in steps:
@@ -228,10 +230,10 @@ class _Drawing:
                 yield _text("note", x + 24, y + 4, word)
                 x += 6.2 * len(word) + 44
         x = max(x, MARGIN + self.width + EDGE - 250)
-        yield _text("note", x, y + 4, f"gradient {power(self.scale.low)}")
+        yield _text("note", x, y + 4, f"gradient {self.scale.low:.2g}")
         for k in range(SHADES):
             yield _rect(f"heat g{k}", x + 90 + 12 * k, y - 6, 12, 12, 0)
-        yield _text("note", x + 98 + 12 * SHADES, y + 4, power(self.scale.high))
+        yield _text("note", x + 98 + 12 * SHADES, y + 4, f"{self.scale.high:.2g}")
 
 
 def _rect(kind: str, x: float, y: float, width: float, height: float, r: float = 9) -> str:

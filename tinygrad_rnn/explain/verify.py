@@ -20,8 +20,8 @@ from ..recurrent.program import flat
 from ..recurrent.scan import compiled
 from ..recurrent.unroll import State, begun, map_state, unroll
 from .by_hand import by_hand
+from .flow import norm
 from .forward import push
-from .lines import norm
 from .show import Shown
 
 if TYPE_CHECKING:
