@@ -103,6 +103,7 @@ def grid(loss: Tensor, model: Module | None = None) -> Grid:
 
     A block for each step of each layer: the larger the gradient of what the step hands on, the
     taller.  Notebooks show it as a picture.  With a model its parameters are called by their names.
+    Steps are found on the tape, and surely told after ``with explain.watch(model):`` (see `loops`).
     No ``.grad`` is touched, and the tape is as it was.
     """
     return Grid(Lines(loss, model))
