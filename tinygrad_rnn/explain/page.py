@@ -19,6 +19,10 @@ from .scene import scene
 from .show import check_file
 
 
+SCRIPTS = ("page_elements.js", "page_numbers.js", "page_figure.js", "page.js")
+"""One script in four files, by subject."""
+
+
 class Page:
     """A page as text, ``html``; a notebook shows it."""
 
@@ -65,7 +69,7 @@ def page(
         "title": escape(" and ".join(titles) or grids[0].title),
         "style": _colours() + _text("picture.css") + _text("page.css"),
         "data": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
-        "script": _text("page.js"),
+        "script": "\n".join(map(_text, SCRIPTS)),
     }
     text = re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _text("page.html"))
     if path is not None:

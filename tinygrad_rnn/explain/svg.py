@@ -19,7 +19,7 @@ from .show import check_file
 
 ENDS = 2
 """Of a sequence of more than three times as many steps, those drawn at each end."""
-MARGIN, EDGE, SKIP = 184.0, 28.0, 44.0  # for the names; around all; for steps that are left out
+MARGIN, EDGE, SKIP = 198.0, 28.0, 44.0  # for the names; around all; for steps that are left out
 
 
 def svg(
@@ -211,7 +211,7 @@ class _Drawing:
             x = 0.0
             for k, label in leaves:
                 leaf = self.data["leaves"][k]
-                width = 6.4 * len(label) + 14
+                width = 7.2 * len(label) + 14
                 about = (
                     f"{leaf['name']} {leaf['shape']}, gradient {figure(float(leaf['gradient']))}"
                 )
@@ -229,11 +229,11 @@ class _Drawing:
                 yield f'<g class="node {kind}">{_rect("", x, y - 6, 18, 12, 6)}</g>'
                 yield _text("note", x + 24, y + 4, word)
                 x += 6.2 * len(word) + 44
-        x = max(x, MARGIN + self.width + EDGE - 250)
+        x = max(x, MARGIN + self.width + EDGE - 270)
         yield _text("note", x, y + 4, f"gradient {self.scale.low:.2g}")
         for k in range(SHADES):
-            yield _rect(f"heat g{k}", x + 90 + 12 * k, y - 6, 12, 12, 0)
-        yield _text("note", x + 98 + 12 * SHADES, y + 4, f"{self.scale.high:.2g}")
+            yield _rect(f"heat g{k}", x + 102 + 12 * k, y - 6, 12, 12, 0)
+        yield _text("note", x + 110 + 12 * SHADES, y + 4, f"{self.scale.high:.2g}")
 
 
 def _rect(kind: str, x: float, y: float, width: float, height: float, r: float = 9) -> str:
