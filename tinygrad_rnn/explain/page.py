@@ -18,7 +18,6 @@ from .scale import scale_of
 from .scene import scene
 from .show import check_file
 
-
 SCRIPTS = ("page_elements.js", "page_numbers.js", "page_figure.js", "page.js")
 """One script in four files, by subject."""
 

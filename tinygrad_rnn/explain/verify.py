@@ -184,14 +184,12 @@ class Verification(Shown):
             f"closed form: {self.closed}; RTRL: real-time recurrent learning, forward mode",
             caption_justify="left",
         )  # fmt: skip
-        table.add_column("parameter", no_wrap=True)
-        table.add_column("compared", justify="right")
-        table.add_column("|dL/dW|", justify="right")
-        for way in self.differences:
-            table.add_column(way, justify="right")
+        table.add_column("parameter")
+        for heading in ("compared", "|dL/dW|", *self.differences):
+            table.add_column(heading.replace(" ", "\n"), justify="right", no_wrap=True)
         for name, g in self.gradients[TAPE].items():
             cells = [f"{found[name]:.1e}" for found in self.differences.values()]
-            numbers = f"{len(self.chosen[name])} of {g.size}"
+            numbers = f"{len(self.chosen[name])}/{g.size}"
             table.add_row(f"{name} {g.shape}", numbers, f"{norm(g):.4g}", *cells)
         return table
 
