@@ -37,7 +37,7 @@ def test_everything_has_a_short_name(tape):
     with explain.record(rnn) as log:
         assert repr(log) == "<record of no cell yet>"
         rnn(tg.ones(4, 1, 2))
-    assert repr(log) == "<record of cells.0: h, output>"
+    assert repr(log) == "<record of cells.0>"
     assert repr(log["cells.0"]) == "<cells.0: 4 steps of h, output>"
     assert repr(tape) == "<tape of 2 lines, which keep 0 bytes>"
     assert repr(explain.explicit_implicit([w * 2], w)) == "<Split of dh/dW () in 1 terms>"

@@ -118,8 +118,7 @@ class record(watch):  # noqa: N801 (like no_grad)
         return {path: list(runs[-1]) for path, runs in self._runs.items()}
 
     def __repr__(self) -> str:
-        cells = (f"{path or 'a cell'}: {', '.join(names)}" for path, names in self.names().items())
-        return f"<record of {'; '.join(cells) or 'no cell yet'}>"
+        return f"<record of {', '.join(path or 'a cell' for path in self._runs) or 'no cell yet'}>"
 
     # ------------------------------------------------------------------------ what it is told
 

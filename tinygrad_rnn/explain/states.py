@@ -151,11 +151,12 @@ def _is_chain(run: list[Parts]) -> bool:
     earlier: set[Key] = set()
     for before, after in pairwise(run):
         ends = {edge[:2] for edge in before}
+        earlier -= ends
         stack = [edge[:2] for edge in after]
         seen = set(stack)
         while stack:
             key = stack.pop()
-            if key in earlier - ends:
+            if key in earlier:
                 return False
             if key not in ends and isinstance(key[0], Node):
                 new = {edge[:2] for edge in key[0].edges if edge is not None} - seen
