@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tinygrad_rnn import explain
 from tinygrad_rnn.jit import why_absent
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,6 +53,13 @@ def test_the_code_fits_on_the_page(name):
     assert [line for cell in shown for line in cell.splitlines() if len(line) > WIDE] == []
 
 
+def test_every_lecture_that_is_cited_is_listed():
+    listed = re.findall(r"^\| (L\d) \| \w", INDEX, re.M)
+    cited = {name for course in COURSE for name in re.findall(r"\bL\d\b", page(course))}
+    assert listed == ["L0", "L1", "L2", "L3", "L4"]
+    assert {"L1", "L4"} <= cited <= {*listed}
+
+
 # ------------------------------------------------------------------------- built
 
 
@@ -82,6 +90,13 @@ def test_every_page_is_built_and_has_been_run(built):
         printed = [cell for cell in CELL.findall(page(name)) if ":tags: [remove-cell]" not in cell]
         assert 0 < html.count('class="cell_output') <= len(printed), name
         assert "Traceback" not in html, name
+
+
+@pytest.mark.slow
+def test_the_reference_names_all_that_explains(built):
+    html = (built / "api.html").read_text()
+    for name in explain.__all__:
+        assert f">{name}</span>" in html, name
 
 
 @pytest.mark.slow

@@ -362,3 +362,45 @@ def test_it_is_printed_as_a_table_and_shown_in_a_notebook(batch):
 def test_one_step_has_no_flow():
     model = Tagger(nn.GRU(3, 4))
     assert diagnose(model, tg.randn(1, 2, 3)).flows == {}
+
+
+# ------------------------------------------------------------------------- what it is given
+
+
+@pytest.mark.parametrize(("part", "bad", "kind"), [(0, np.nan, "NaN"), (1, np.inf, "an infinity")])
+def test_a_batch_that_is_not_finite_is_not_taken_for_an_explosion(part, bad, kind, rng):
+    model = nn.RNN(3, 4)
+    batch = [rng.normal(size=(6, 2, 3)), rng.normal(size=(6, 2, 4))]
+    assert not diagnose(model, tuple(batch)).names
+    batch[part][4, 1, 2] = bad
+    (verdict,) = diagnose(model, tuple(batch))
+    assert verdict.name == "not finite"
+    assert verdict.where == f"batch[{part}]"
+    assert f"{kind} (1 of {batch[part].size} elements, the first at [4, 1, 2])" in verdict.evidence
+    assert "how the batch is made" in verdict.cure
+
+
+def test_a_missing_value_that_the_loss_leaves_out_is_no_fault(rng):
+    x = rng.normal(size=(6, 2, 3))
+    x[1, 0, 2] = np.nan
+    model = nn.RNN(3, 4)
+    found = diagnose(model, {"x": x}, lambda model, b: model(np.nan_to_num(b["x"]))[0].sum())
+    assert "not finite" not in found.names
+
+
+@pytest.mark.parametrize("model", [None, [], {}, len])
+def test_what_is_no_model_is_one_clear_error(model, batch):
+    with pytest.raises(TypeError, match=r"^diagnose: expected a Module as model, got \w+$"):
+        diagnose(model, batch)
+
+
+@pytest.mark.parametrize("given", [None, {}, len, "abc", [1], [None, None]])
+def test_a_batch_that_needs_a_loss_is_one_clear_error(given):
+    with pytest.raises(
+        TypeError, match=r"expected the batch to be inputs, or a pair .* pass loss="
+    ):
+        diagnose(nn.RNN(3, 4), given)
+
+
+def test_a_diagnosis_has_a_short_name(batch):
+    assert repr(diagnose(near_linear(0.2), batch, loss_of)) == "<Diagnosis: vanishing>"

@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
-from tinygrad_rnn.explain.flow import flow, statistics
+from tinygrad_rnn.explain.flow import flow, norm, statistics
 from tinygrad_rnn.explain.lines import Lines
 
 
@@ -39,9 +39,9 @@ def test_the_gradient_of_a_weight_is_the_sum_over_the_steps(rng):
     lines = Lines(loss)
     found = flow(lines)
     loss.backward()
-    norms = {id(leaf): norm for leaf, norm in zip(lines.leaves, found.leaves, strict=True)}
+    norms = {id(leaf): size for leaf, size in zip(lines.leaves, found.leaves, strict=True)}
     for parameter in cell.parameters():
-        assert norms[id(parameter)] == np.linalg.norm(parameter.grad.data)
+        assert norms[id(parameter)] == pytest.approx(np.linalg.norm(parameter.grad.data))
 
 
 def test_values_are_described_where_they_are_kept(rng):
@@ -57,3 +57,14 @@ def test_statistics_of_nothing_and_of_what_is_no_number():
     assert np.isnan(statistics(np.zeros((0, 2)))).all()
     assert np.isnan(statistics(np.array([1.0, np.nan]))).all()
     assert statistics(np.array([0.0, np.inf])).high == np.inf
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-200, 1e200])
+def test_a_norm_neither_overflows_nor_vanishes(size):
+    assert norm(np.array([3.0, 4.0]) * size) == pytest.approx(5 * size)
+
+
+def test_norms_of_nothing_of_zeros_and_of_what_is_no_number():
+    assert norm(np.zeros((0, 3))) == norm(np.zeros(3)) == 0
+    assert np.isnan(norm(np.array([1.0, np.nan])))
+    assert norm(np.array([1.0, -np.inf])) == np.inf

@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
-from tinygrad_rnn.explain.lines import Lines, norm
+from tinygrad_rnn.explain.lines import Lines
 from tinygrad_rnn.nn import functional as F
 
 
@@ -165,14 +165,3 @@ def test_what_is_no_tensor_is_a_clear_error():
 def test_what_is_no_module_is_a_clear_error(loss):
     with pytest.raises(TypeError, match="expected a Module as model, got list"):
         Lines(loss, [nn.Linear(1, 1)])
-
-
-@pytest.mark.parametrize("size", [1.0, 1e-200, 1e200])
-def test_a_norm_neither_overflows_nor_vanishes(size):
-    assert norm(np.array([3.0, 4.0]) * size) == pytest.approx(5 * size)
-
-
-def test_norms_of_nothing_of_zeros_and_of_what_is_no_number():
-    assert norm(np.zeros((0, 3))) == norm(np.zeros(3)) == 0
-    assert np.isnan(norm(np.array([1.0, np.nan])))
-    assert norm(np.array([1.0, -np.inf])) == np.inf

@@ -8,7 +8,7 @@ import pytest
 from tinygrad_rnn.autograd import primitives
 from tinygrad_rnn.autograd.elementwise import ROWS
 from tinygrad_rnn.explain.look import _FAMILY as NAMED
-from tinygrad_rnn.explain.look import PALETTE, RAMP, WORDS, Scale, family, power, scale_of, sign
+from tinygrad_rnn.explain.look import PALETTE, RAMP, WORDS, family, sign
 
 PRIMITIVES = [
     name
@@ -50,18 +50,3 @@ def lightness(colour):
 def test_a_larger_gradient_is_always_further_from_the_paper(dark):
     shades = [lightness(both[dark]) for both in RAMP]
     assert shades == sorted(shades, reverse=not dark)
-
-
-def test_a_scale_tells_all_apart_within_its_decades():
-    inf, nan = float("inf"), float("nan")
-    scale = scale_of([0.0, 3e-4, 0.2, inf, nan])
-    assert scale == Scale(-4, 0)
-    assert [scale.at(g) for g in (0.0, 1e-4, 1e-2, 1.0, 5.0)] == [0, 0, 0.5, 1, 1]
-    shades = [scale.shade(g) for g in (0.0, 1e-4, 1.0, nan, inf)]
-    assert shades == ["zero", "g0", "g8", "bad", "bad"]
-    assert scale_of([1e-30, 1.0]) == Scale(-8, 0)
-    assert scale_of([]) == scale_of([1.0]) == Scale(-1, 0)
-
-
-def test_powers_are_written_as_people_do():
-    assert power(-12) == "10⁻¹²"

@@ -188,3 +188,18 @@ def test_steps_that_backward_never_reaches_leave_their_numbers_to_the_others(xs)
         _, h = tg.unroll(truncated, xs, tg.zeros(B, H))
     (loop,) = loops(Lines(h.sum()))
     assert (loop.first, len(loop.steps)) == (2, 2)
+
+
+def test_what_the_last_step_lacks_ends_a_step_where_somebody_watched(xs):
+    """Of c alone the tape has no last sigmoid(o) * tanh(c), nor says whose those lines are."""
+    cell = nn.LSTMCell(I, H)
+
+    def loss():
+        _, (_, c) = tg.unroll(cell, xs)
+        return c.sum()
+
+    with explain.watch(cell):
+        (steps,) = found(loss())
+    assert steps == [LSTM, *[["concat", *LSTM]] * (T - 2), ["concat", *LSTM[:-3]]]
+    (inferred,) = found(loss())
+    assert inferred == [LSTM[:-3], *[[*LSTM[-3:], "concat", *LSTM[:-3]]] * (T - 1)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinygrad_rnn.explain.scale import RAMP, Scale, scale_of
+from tinygrad_rnn.explain.scale import CHARACTERS, Scale, scale_of
 
 NAN, INF = np.nan, np.inf
 
@@ -32,6 +32,7 @@ def test_a_scale_holds_what_is_finite(values, log, scale):
 
 def test_a_scale_of_several_arrays_holds_them_all():
     assert scale_of(np.ones((2, 2)), np.array([4.0]), log=True) == (1.0, 4.0, True)
+    assert scale_of(log=True) == (0.1, 1.0, True)
 
 
 def test_colours_between_the_ends_are_mixed():
@@ -46,10 +47,17 @@ def test_colours_between_the_ends_are_mixed():
     ]  # fmt: skip
 
 
+def test_a_norm_has_a_shade_of_the_palette():
+    scale = scale_of(np.array([0.0, 1e-4, 1.0, INF, NAN]), log=True)
+    assert [scale.at(g) for g in (0.0, 1e-4, 1e-2, 1.0, 5.0, NAN)] == [0, 0, 0.5, 1, 1, 0]
+    shades = [scale.shade(g) for g in (0.0, 1e-4, 1.0, NAN, INF)]
+    assert shades == ["zero", "g0", "g8", "bad", "bad"]
+
+
 def test_characters_go_from_a_dot_to_full():
     linear = Scale(0.0, 9.0, log=False)
-    assert [one(linear, v + 0.5, coloured=False) for v in range(9)] == list(RAMP)
-    assert one(linear, 9.0, coloured=False) == RAMP[-1]
+    assert [one(linear, v + 0.5, coloured=False) for v in range(9)] == list(CHARACTERS)
+    assert one(linear, 9.0, coloured=False) == CHARACTERS[-1]
 
 
 @pytest.mark.parametrize("log", [False, True])

@@ -32,8 +32,37 @@ def test_rich_displays_by_itself_what_is_not_told_otherwise(displayed, tape):
     assert len(displayed) == 1
 
 
+def test_everything_has_a_short_name(tape):
+    rnn, w = nn.RNN(2, 3), tg.tensor(2.0, requires_grad=True)
+    with explain.record(rnn) as log:
+        assert repr(log) == "<record of no cell yet>"
+        rnn(tg.ones(4, 1, 2))
+    assert repr(log) == "<record of cells.0>"
+    assert repr(log["cells.0"]) == "<cells.0: 4 steps of h, output>"
+    assert repr(tape) == "<tape of 2 lines, which keep 0 bytes>"
+    assert repr(explain.explicit_implicit([w * 2], w)) == "<Split of dh/dW () in 1 terms>"
+    name = repr(explain.verify_bptt(nn.RNNCell(2, 3), tg.ones(2, 1, 2)))
+    assert name.startswith("<Verification of RNNCell(2, 3): the worst difference is ")
+
+
+@pytest.mark.parametrize(
+    "write", [explain.page, explain.svg, lambda w, to: explain.Heat([[1.0]]).save(to)]
+)
+def test_a_file_that_cannot_be_written_is_one_clear_error(write, tape, tmp_path):
+    w = tg.ones(3, requires_grad=True)
+    loss = (w * w).sum()
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*missing; make it first$"):
+        write(loss, tmp_path / "missing" / "tape.html")
+    with pytest.raises(IsADirectoryError, match=r"it is a folder; add a file name$"):
+        write(loss, str(tmp_path))
+    with pytest.raises(TypeError, match=r"expected the path of a file, got int$"):
+        write(loss, 3)
+
+
 @pytest.mark.usefixtures("needs_numba")
 def test_code_has_the_colour_of_the_notebook():
-    html = explain.source(nn.RNNCell(2, 3), tg.ones(4, 1, 2))._repr_html_()
+    source = explain.source(nn.RNNCell(2, 3), tg.ones(4, 1, 2))
+    assert repr(source).startswith("<source of ")
+    html = source._repr_html_()
     assert "def forward" in html
     assert "#000000" not in html

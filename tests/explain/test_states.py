@@ -1,10 +1,13 @@
 """How dh_t/dh_k shrinks and grows: against singular values, and products of Jacobians."""
 
+import sys
+
 import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import explain, nn
+from tinygrad_rnn.recurrent import map_state
 
 T, I, H = 6, 2, 4
 
@@ -87,6 +90,34 @@ def test_the_jacobian_is_the_product_of_those_of_the_steps(rng):
     for k in reversed(range(T)):
         assert found.norms[-1, k] == pytest.approx(np.linalg.norm(J), rel=1e-10)
         J = J @ np.diag(1 - states[k].data[0] ** 2) @ W
+
+
+@pytest.mark.parametrize("kind", [nn.RNNCell, nn.LSTMCell, nn.GRUCell])
+@pytest.mark.parametrize("cut", [None, 3])
+def test_products_over_the_steps_are_what_walks_all_the_way_give(kind, cut, rng, monkeypatch):
+    cell, states = randomised(kind(I, H), rng), []
+    state = cell.initial_state(2)
+    for t, x in enumerate(tg.tensor(rng.standard_normal((T, 2, I)))):
+        _, state = cell(x, map_state(tg.Tensor.detach, state) if t == cut else state)
+        states.append(state)
+    product = explain.states(states)
+    module = sys.modules["tinygrad_rnn.explain.states"]  # the function has the same name
+    monkeypatch.setattr(module, "_is_chain", lambda run: False)
+    walked = explain.states(states)
+    np.testing.assert_allclose(product.norms, walked.norms, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(product.spectral, walked.spectral, rtol=1e-12, atol=1e-14)
+
+
+def test_states_that_are_not_all_that_is_handed_on_are_walked_to(rng):
+    """Of an LSTM's h alone no product is right: h_t depends on h_{t-2} by way of c as well."""
+    cell = randomised(nn.LSTMCell(I, H), rng)
+    states = [h for h, c in run_of(cell, tg.tensor(rng.standard_normal((T, 1, I))))]
+    found = explain.states(states)
+    for k in range(T - 1):
+        rows = [tg.grad(states[-1][0, i], states[k], retain_graph=True)[0].data for i in range(H)]
+        assert found.norms[-1, k] == pytest.approx(np.linalg.norm(np.concatenate(rows)), rel=1e-10)
+        largest = np.linalg.norm(np.concatenate(rows), 2)
+        assert found.spectral[-1, k] == pytest.approx(largest, rel=1e-10)
 
 
 def test_the_outputs_of_unroll_are_states(rng):

@@ -1,7 +1,10 @@
 """The tape as text, folded and not, and what repeats on it."""
 
+from io import StringIO
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
@@ -48,7 +51,8 @@ def test_every_line_of_an_lstm_says_op_shape_parents_place_and_what_it_keeps():
                 assert f"{number[edge[0]]}{several}" in line
         if place_of(node).path:
             assert str(place_of(node)) in line
-    assert "linear(·, cells.0.gates.weight, cells.0.gates.bias)" in text[0]
+    assert "linear(·, weight, bias)" in text[0]
+    assert "cells.0.gates[0]" in text[0]
 
 
 @pytest.mark.parametrize("watched", [False, True])
@@ -197,3 +201,13 @@ def test_in_a_notebook_it_is_html():
     html = tape(x.tanh().sum())._repr_html_()
     assert html.startswith("<pre")
     assert "tanh(leaf" in html
+
+
+def test_a_narrow_terminal_cuts_lines_and_wraps_none():
+    with watch(nn.LSTM(2, 3)) as seen:
+        shown = tape(seen.model(tg.ones(3, 1, 2))[0].sum(), seen.model)
+    console = Console(file=StringIO(), width=50)
+    console.print(shown)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == len(str(shown).splitlines()) == len(shown) + 1
+    assert max(map(len, lines)) == 50

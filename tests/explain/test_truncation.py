@@ -145,3 +145,8 @@ def test_a_jacobian_that_does_not_fit_is_refused_before_it_is_computed():
         explain.explicit_implicit(states, cell.linear.weight)
     along = explain.explicit_implicit([h.sum() for h in states], cell.linear.weight)
     assert along.total.shape == (128, 256)
+
+
+def test_what_are_no_contributions_is_refused():
+    with pytest.raises(TypeError, match=r"expected what explain.contributions gives, got list"):
+        explain.truncated([], 1, 1)

@@ -17,7 +17,7 @@ from ..autograd.tape import Node
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
 from .lines import value_of
-from .ops import input_names, kept, row_of, rule_of
+from .ops import derivative, input_names, kept, row_of, rule_of
 from .watch import Place, place_of, watch
 
 PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
@@ -36,6 +36,7 @@ class Line(NamedTuple):
 
     @property
     def text(self) -> str:
+        """What the file says in this line, without its indentation; "" where it is not there."""
         return linecache.getline(self.file, self.number).strip()
 
     def __str__(self) -> str:
@@ -96,7 +97,7 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
         leaves = [leaf() for leaf in self._leaves.values()]
         self._leaves = {}
         for leaf in leaves if exception == (None, None, None) else []:
-            if leaf is not None and leaf.grad is not None and (bad := _bad(leaf.grad)):
+            if leaf is not None and leaf.grad is not None and (bad := not_finite(leaf.grad)):
                 raise self._error(
                     bad, "", "backward", Place("", None), None,
                     f"the .grad of {self._name(leaf)} has {bad}, although every gradient that was "
@@ -108,16 +109,17 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
     def recorded(
         self, node: Node | None, primitive: Callable[..., Any], inputs: Sequence[Any], outputs: Any
     ) -> None:
+        """Looks whether an op has made something that is not finite.  Raises: AnomalyError."""
         super().recorded(node, primitive, inputs, outputs)
         line = _users_line()
         if node is not None:
             self._lines[node] = line
         made = outputs if isinstance(outputs, tuple) else (outputs,)
-        wrong = [(output, bad) for output in made if (bad := _bad(output))]
+        wrong = [(output, bad) for output in made if (bad := not_finite(output))]
         if not wrong:
             return
         op = primitive.__name__
-        held = [(x, was) for x in inputs if (was := _bad(x))]
+        held = [(x, was) for x in inputs if (was := not_finite(x))]
         origins = [self._origin(x) for x, _ in held]
         strange = [origin for origin in origins if origin != MEANT]
         bad = min((bad for _, bad in wrong), key=lambda bad: bad.kind != "NaN")
@@ -152,10 +154,11 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
     # ------------------------------------------------------------------------ backward
 
     def walked(self, node: Node, arriving: list[Any], leaving: Any) -> None:
+        """Looks whether a step back has made a gradient that is not.  Raises: AnomalyError."""
         name, place = node.op.__name__, place_of(node) or Place("", None)
         line = self._lines.get(node)
         for g in arriving:
-            if bad := _bad(g):
+            if bad := not_finite(g):
                 why = "was given to backward()"
                 if node in self._reached:
                     why = "is a sum that is too large: the gradients that meet there were finite"
@@ -164,9 +167,8 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
         for i, (edge, g) in enumerate(zip(node.edges, leaving, strict=True)):
             if edge is None or g is None:
                 continue
-            if bad := _bad(g):
-                row, argument = row_of(node.op), input_names(node.op, len(node.edges))[i]
-                rule = rule_of(row)[1 + i] if row else f"dL/d({argument})"
+            if bad := not_finite(g):
+                rule = derivative(node.op, i, len(node.edges))
                 known = {"g": arriving[0]} if len(arriving) == 1 else {}
                 raise self._error(
                     bad, name, "backward", place, line,
@@ -191,7 +193,7 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
         return f"a tensor of shape {x.shape}"
 
     def _error(
-        self, bad: "_Bad", op: str, direction: str, place: Place, line: Line | None, *said: str
+        self, bad: "NotFinite", op: str, direction: str, place: Place, line: Line | None, *said: str
     ) -> AnomalyError:
         known = str(line) if line else "the line is unknown: the op ran outside of detect_anomaly"
         lines = [said[0], *([known] if op else []), *said[1:]]
@@ -210,7 +212,7 @@ HINTS = {
 """What to do about the ops that do it most often."""
 
 
-class _Bad(NamedTuple):
+class NotFinite(NamedTuple):
     """What is not finite in an array."""
 
     kind: str  # "NaN" or "infinity"
@@ -225,7 +227,8 @@ class _Bad(NamedTuple):
         return f"{kind} ({self.amount} of {self.size} elements, the first at {list(self.first)})"
 
 
-def _bad(x: Any) -> _Bad | None:
+def not_finite(x: Any) -> NotFinite | None:
+    """NaN or infinity in numbers, a tensor or a gradient; None where all is finite."""
     array = _array(x)
     if array.dtype.kind != "f" or np.isfinite(array).all():
         return None
@@ -233,7 +236,7 @@ def _bad(x: Any) -> _Bad | None:
     kind = "NaN" if wrong.any() else "infinity"
     wrong = wrong if kind == "NaN" else np.isinf(array)
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
-    return _Bad(kind, int(wrong.sum()), array.size, first)
+    return NotFinite(kind, int(wrong.sum()), array.size, first)
 
 
 def _array(x: Any) -> np.ndarray:

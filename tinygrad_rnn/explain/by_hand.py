@@ -38,6 +38,7 @@ def by_hand(cell: Module, xs: Array, state: Any, G: Array) -> Result | None:
 
 
 def sigmoid(a: Array) -> Array:
+    """1 / (1 + exp(-a)), of every element."""
     return 1 / (1 + np.exp(-a))
 
 

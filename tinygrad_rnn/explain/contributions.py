@@ -6,8 +6,8 @@ import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
+from .flow import norm
 from .heat import Heat, Pictured, over_steps
-from .lines import norm
 from .scale import scale_of
 from .uses import Uses
 

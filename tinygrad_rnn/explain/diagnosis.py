@@ -12,6 +12,8 @@ CURES = {
     "orthogonal (nn.init.orthogonal_)",
     "exploding": "nn.utils.clip_grad_norm_(model.parameters(), 1.0) between backward() and step(); "
     "recurrent weights that start orthogonal; a smaller learning rate",
+    "not finite": "a look at how the batch is made: a value that is missing, a division by a "
+    "standard deviation of 0; fill in or mask what is not known",
     "saturated": "inputs of mean 0 and variance 1; smaller weights, or nn.LayerNorm before the "
     "activation; a smaller learning rate",
     "dead": "leaky_relu or elu; a smaller learning rate; biases that start at 0. A parameter that "
@@ -19,7 +21,8 @@ CURES = {
     "clipped after the step": "clip_grad_norm_ between backward() and optimizer.step()",
     "dropout that does nothing": "num_layers=2 or more, or nn.Dropout on the outputs; dropout=0 is "
     "what happens now",
-    "state still attached": "state = map_state(Tensor.detach, state) before the next batch",
+    "state still attached": "state = tg.recurrent.map_state(tg.Tensor.detach, state) before the "
+    "next batch",
 }
 """What helps, for every verdict there is."""
 
@@ -44,6 +47,9 @@ class Diagnosis(Shown):
         self.verdicts: list[Verdict] = []
         self.loss = self.norm = float("nan")  # and the norm of its gradient
         self.flows: dict[str, np.ndarray] = {}
+
+    def __repr__(self) -> str:
+        return f"<Diagnosis: {', '.join(self.names) or 'nothing wrong'}>"
 
     def __iter__(self) -> Iterator[Verdict]:
         return iter(self.verdicts)

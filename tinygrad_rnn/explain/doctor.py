@@ -20,8 +20,9 @@ from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from ..recurrent.program import flat
 from ..recurrent.unroll import State, map_state
+from .anomaly import not_finite
 from .diagnosis import Diagnosis, shrinks
-from .lines import norm
+from .flow import norm
 from .names import Seen
 from .recorder import Run, record
 from .watch import watch
@@ -55,6 +56,7 @@ def diagnose(
     carry over from the last batch, just as you carry it.  ``step(model, batch)`` is one step of
     your training: zero_grad, loss, backward, clipping, update; it is run twice.
 
+    * not finite: the batch itself holds NaN or infinity, and so the loss is not finite.
     * vanishing, exploding: the gradient of a cell's last state is at the first step less than
       `VANISHED` of what it was, or more than `EXPLODED`; exploding is also a loss or a gradient
       that is not finite.
@@ -68,9 +70,11 @@ def diagnose(
     Afterwards the parameters of the model, their gradients, the states of optimisers and the
     random numbers are what they were; what `step` keeps elsewhere (a counter, a schedule) is not.
 
-    Raises: TypeError for a loss that is no Tensor of one element; ValueError where no parameter
-    requires a gradient.
+    Raises: TypeError for what is no Module, for a batch that needs a `loss`, for a loss that is no
+    Tensor of one element; ValueError where no parameter requires a gradient.
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"diagnose: expected a Module as model, got {type(model).__name__}")
     found = Diagnosis()
     _look_at_state(found, state)
     _look_at_dropout(found, model)
@@ -78,8 +82,9 @@ def diagnose(
     with _as_it_was(model), np.errstate(all="ignore"):
         with _Look(model) as look:
             value = _loss(loss or _default_loss, model, batch, None if state is None else carried)
-        _look_at_gradients(found, model, value)
-        _look_at_flows(found, look)
+        _look_at_gradients(found, model, value, batch)
+        if "not finite" not in found.names:
+            _look_at_flows(found, look)
         _look_at_activations(found, look)
         if step is not None:
             _look_at_steps(found, model, batch, step)
@@ -108,6 +113,12 @@ def _loss(loss: Callable[..., Any], model: Module, batch: Any, state: State) -> 
 def _default_loss(model: Module, batch: Any, state: State) -> tuple[Tensor, State]:
     pair = isinstance(batch, tuple | list) and len(batch) == 2
     inputs, targets = batch if pair else (batch, None)
+    if not all(isinstance(x, Tensor | np.ndarray) for x in (inputs, *([targets] if pair else []))):
+        raise TypeError(
+            "diagnose: expected the batch to be inputs, or a pair (inputs, targets), tensors or "
+            f"arrays; got {type(batch).__name__}. For any other pass loss=, a function of (model, "
+            "batch)"
+        )
     made = model(inputs) if state is None else model(inputs, state)
     outputs, new = made if isinstance(made, tuple) else (made, None)
     if targets is None:
@@ -230,12 +241,16 @@ def _look_at_dropout(found: Diagnosis, model: Module) -> None:
             found.says("dropout that does nothing", path or kind, evidence)
 
 
-def _look_at_gradients(found: Diagnosis, model: Module, loss: Tensor) -> None:
+def _look_at_gradients(found: Diagnosis, model: Module, loss: Tensor, batch: Any) -> None:
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     gs = grad(loss, [*named.values()], retain_graph=True, allow_unused=True)
     norms = [0.0 if g is None else norm(g.data) for g in gs]
     found.loss, found.norm = float(loss.item()), norm(np.array(norms))
-    if not np.isfinite(found.loss + found.norm):
+    finite = np.isfinite(found.loss + found.norm)
+    given = [] if finite else [*_not_finite("batch", batch)]
+    for where, evidence in given:
+        found.says("not finite", where, evidence)
+    if not finite and not given:
         found.says(
             "exploding", "the loss",
             f"it is {found.loss:.4g}, and the norm of its gradient {found.norm:.4g}; "
@@ -245,6 +260,15 @@ def _look_at_gradients(found: Diagnosis, model: Module, loss: Tensor) -> None:
         if size == 0:
             evidence = "no gradient reaches it" if g is None else "its gradient is 0 throughout"
             found.says("dead", name, evidence)
+
+
+def _not_finite(where: str, batch: Any) -> Iterator[tuple[str, str]]:
+    """Which parts of a batch are not finite, and at which index."""
+    if isinstance(batch, tuple | list | dict):
+        for k, part in batch.items() if isinstance(batch, dict) else enumerate(batch):
+            yield from _not_finite(f"{where}[{k!r}]", part)
+    elif isinstance(batch, Tensor | np.ndarray) and (wrong := not_finite(batch)):
+        yield where, f"shape {batch.shape}: {wrong}"
 
 
 def _look_at_flows(found: Diagnosis, look: _Look) -> None:

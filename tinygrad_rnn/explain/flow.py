@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .lines import Lines, norm
+from .lines import Lines
 
 
 class Statistics(NamedTuple):
@@ -39,6 +39,16 @@ def flow(lines: Lines) -> Flow:
     values = {key: statistics(array) for key, array in lines.values().items()}
     at = [norms[0] if len(norms) == 1 else norm(np.array(norms)) for norms in arriving]
     return Flow(arriving, at, leaving, leaves, values)
+
+
+def norm(g: np.ndarray) -> float:
+    """The square root of the sum of squares, of numbers of any size."""
+    wide = g.astype(np.float64).ravel()
+    largest = float(np.abs(wide).max(initial=0.0))
+    if not 0.0 < largest < math.inf:
+        return largest
+    wide /= largest  # whose squares neither overflow nor vanish
+    return largest * math.sqrt(float(wide @ wide))
 
 
 def statistics(array: np.ndarray) -> Statistics:

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.tape import Node
 from .lines import Lines
 from .loops import Loop, loops
 from .roles import circles, roles_of
+from .uses import unstacked
 from .watch import Place, place_of
 
 Origin = frozenset[int] | None
@@ -160,20 +162,15 @@ class _Folder:
 
     def _from(self, line: int, output: int) -> Origin:
         """The steps a value comes from; what was stacked and is cut again comes from its own."""
+        if line not in self.where:
+            node = self.lines.nodes[line]
+            parent, output, *_ = unstacked((node, output, *node.outputs[output][:2]))
+            if not isinstance(parent, Node):
+                return frozenset()
+            line = self.lines.number[parent]
         if line in self.compiled:
             return None if output == 0 else frozenset({line})
-        if line in self.where:
-            return frozenset({line})
-        node = self.lines.nodes[line]
-        for use in self.lines.uses[line] if node.op.__name__ == "unbind" else ():
-            stack = self.lines.nodes[use.parent] if use.parent >= 0 else None
-            if stack and stack.op.__name__ == "stack" and stack.options == node.options:
-                parts = self.lines.uses[use.parent]
-                return self._joined(
-                    self._from(part.parent, part.output)
-                    for part in parts if part.input == output and part.parent >= 0
-                )  # fmt: skip
-        return self.source[line]
+        return frozenset({line}) if line in self.where else self.source[line]
 
     def _joined(self, sources: Iterable[Origin]) -> Origin:
         found: set[int] = set()

@@ -9,11 +9,12 @@ import numpy as np
 
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
-from .flow import Flow, flow
+from .flow import Flow, flow, norm
 from .fold import Fold, fold
 from .layout import Picture, layout
-from .lines import Lines, norm
-from .look import Scale, figure, scale_of
+from .lines import Lines
+from .look import figure
+from .scale import Scale, scale_of
 from .show import Shown
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Grid(Shown):
     @property
     def scale(self) -> Scale:
         """On which all gradients of the tape can be told apart."""
-        return scale_of(self.norms())
+        return scale_of(np.array([*self.norms()]), log=True)
 
     def norms(self) -> Iterator[float]:
         """Of all that arrives at a line and of all that leaves it."""
@@ -102,6 +103,7 @@ def grid(loss: Tensor, model: Module | None = None) -> Grid:
 
     A block for each step of each layer: the larger the gradient of what the step hands on, the
     taller.  Notebooks show it as a picture.  With a model its parameters are called by their names.
+    Steps are found on the tape, and surely told after ``with explain.watch(model):`` (see `loops`).
     No ``.grad`` is touched, and the tape is as it was.
     """
     return Grid(Lines(loss, model))

@@ -15,7 +15,7 @@ import numpy as np
 from ..autograd.operations import array_of
 from ..autograd.primitives import Array
 from .scale import Scale, scale_of
-from .show import Shown
+from .show import Shown, check_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,6 +54,7 @@ class Pictured(Shown):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the figure; the ending says as what: ``.png``, ``.svg``, ``.pdf``."""
+        check_file("save", path)
         self.figure().savefig(path, dpi=150)
 
 
@@ -120,6 +121,7 @@ class Heat(Pictured):
         return f"<Heat {self.values.shape}: {self.title}>"
 
     def heats(self) -> list[Heat]:
+        """Itself, the only map."""
         return [self]
 
     def folded(self, cells: int) -> Heat:

@@ -298,7 +298,7 @@ def _band(fold: Fold, members: Sequence[int], y: float) -> Band:
 
 def pill(name: str) -> float:
     """The width of the pill with the name of an op."""
-    return max(26.0, 5.9 * len(name) + 11.0)
+    return max(26.0, 6.4 * len(name) + 11.0)
 
 
 # ------------------------------------------------------------------------ paths

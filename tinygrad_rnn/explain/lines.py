@@ -1,6 +1,5 @@
 """The tape of a loss as numbered lines, and what can be said about each of them."""
 
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -180,17 +179,3 @@ def there(g: Any, edge: Edge) -> Array:
     _, _, shape, dtype = edge
     g = np.asarray(value_of(g))
     return (g if g.shape == shape else sum_to(g, shape)).astype(dtype, copy=False)
-
-
-def norm(g: np.ndarray) -> float:
-    """The square root of the sum of squares, of numbers of any size."""
-    wide = g.astype(np.float64).ravel()
-    with np.errstate(all="ignore"):
-        squares = float(wide @ wide)
-    if 1e-290 < squares < 1e290:
-        return math.sqrt(squares)
-    largest = float(np.abs(wide).max(initial=0.0))
-    if not 0.0 < largest < math.inf:
-        return largest
-    wide /= largest
-    return largest * math.sqrt(float(wide @ wide))

@@ -1,8 +1,4 @@
-"""How things look in every picture: what an op is drawn as, colours, and the scale of gradients."""
-
-from collections.abc import Iterable
-from math import ceil, floor, inf, isfinite, log10
-from typing import NamedTuple
+"""How things look in every picture: what an op is drawn as, and the colours."""
 
 from ..autograd.elementwise import Row, words
 
@@ -89,42 +85,6 @@ RAMP = (
 SHADES = len(RAMP)
 
 
-class Scale(NamedTuple):
-    """Norms as places between 0 and 1, by their logarithm: from 10^low to 10^high."""
-
-    low: int
-    high: int
-
-    def at(self, norm: float) -> float:
-        """0 for 10^low and all below, 1 for 10^high."""
-        if not norm > 0:
-            return 0.0
-        return min(max((log10(norm) - self.low) / (self.high - self.low), 0.0), 1.0)
-
-    def shade(self, norm: float) -> str:
-        """The class that colours a norm: "g0" to "g8", "zero", or "bad" for NaN and infinity."""
-        if not isfinite(norm):
-            return "bad"
-        return f"g{min(int(self.at(norm) * SHADES), SHADES - 1)}" if norm else "zero"
-
-
-DECADES = 8
-"""The most powers of ten that the colours span; what is smaller looks like the smallest."""
-
-
-def scale_of(norms: Iterable[float]) -> Scale:
-    """The scale on which all of these can be told apart, within `DECADES`."""
-    some = [norm for norm in norms if 0 < norm < inf]
-    high = ceil(log10(max(some, default=1.0)) - 1e-9)
-    low = floor(log10(min(some, default=0.1)) + 1e-9)
-    return Scale(max(min(low, high - 1), high - DECADES), high)
-
-
 def figure(x: float) -> str:
     """A number in four digits."""
     return f"{x:.4g}"
-
-
-def power(n: int) -> str:
-    """Ten to some power: "10⁻³"."""
-    return "10" + str(n).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

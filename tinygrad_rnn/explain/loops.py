@@ -4,7 +4,10 @@ Where the forward pass was watched (`watch`), every line says its step.  Otherwi
 weight that a recurrence uses is used again by what depends on its first use, so that *how many uses
 lie on the way to a line* counts the steps.  A program that loops writes one step after the other,
 so a step is a stretch of lines; only where in that stretch it begins has to be found out, and the
-last step tells, which is followed by something else.
+last step tells, which is followed by something else.  Where the loss reads only a part of the last
+step (of an LSTM c, and not h) the rest of it is not on the tape, and nothing there says whether the
+missing lines (sigmoid(o) * tanh(c)) end a step or begin the next one: they are taken to begin it,
+one column late.  `watch` knows.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -29,6 +29,12 @@ def rule_of(row: Row) -> list[str]:
     return [f"y = {row.forward}", *(f"dL/d{x} = {text}" for x, text in slopes)]
 
 
+def derivative(op: Callable[..., Any], i: int, count: int) -> str:
+    """What stands for the gradient of input i of `count`: "dL/dx = g * z", or only "dL/dx"."""
+    row = row_of(op)
+    return rule_of(row)[1 + i] if row else f"dL/d{input_names(op, count)[i]}"
+
+
 def input_names(op: Callable[..., Any], count: int) -> list[str]:
     """What an op calls the inputs that it was given: "x", "weight", "parts[2]"."""
     row, code = row_of(op), getattr(op, "__code__", None)

@@ -8,11 +8,18 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
+
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
 from .grid import grid
-from .look import PALETTE, RAMP, SHADES, WORDS, scale_of
+from .look import PALETTE, RAMP, SHADES, WORDS
+from .scale import scale_of
 from .scene import scene
+from .show import check_file
+
+SCRIPTS = ("page_elements.js", "page_numbers.js", "page_figure.js", "page.js")
+"""One script in four files, by subject."""
 
 
 class Page:
@@ -42,11 +49,14 @@ def page(
     A slider replays backward, nodes show their numbers.  With `other`, a second loss, two tapes
     stand side by side on the same scale, under `names`.  With a model its parameters are called by
     their names.  No ``.grad`` is touched, and the tapes are as they were.
+    Raises: TypeError, ValueError, RuntimeError as `Lines`; OSError for a path without a folder.
     """
     if isinstance(path, Tensor):
         raise TypeError("page: expected a path, got a Tensor; a second loss is other=")
+    if path is not None:
+        check_file("page", path)
     grids = [grid(tensor, model) for tensor in ([loss] if other is None else [loss, other])]
-    scale = scale_of(norm for each in grids for norm in each.norms())
+    scale = scale_of(*(np.array([*each.norms()]) for each in grids), log=True)
     titles = list(names) or ["first", "second"][: len(grids) * (len(grids) > 1)]
     if len(titles) not in (0, len(grids)):
         raise ValueError(f"page: expected {len(grids)} names, one for each loss; got {len(titles)}")
@@ -58,7 +68,7 @@ def page(
         "title": escape(" and ".join(titles) or grids[0].title),
         "style": _colours() + _text("picture.css") + _text("page.css"),
         "data": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
-        "script": _text("page.js"),
+        "script": "\n".join(map(_text, SCRIPTS)),
     }
     text = re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _text("page.html"))
     if path is not None:

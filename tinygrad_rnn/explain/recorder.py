@@ -117,6 +117,9 @@ class record(watch):  # noqa: N801 (like no_grad)
         """The gates and states of every cell."""
         return {path: list(runs[-1]) for path, runs in self._runs.items()}
 
+    def __repr__(self) -> str:
+        return f"<record of {', '.join(path or 'a cell' for path in self._runs) or 'no cell yet'}>"
+
     # ------------------------------------------------------------------------ what it is told
 
     def __enter__(self) -> Self:
@@ -127,6 +130,7 @@ class record(watch):  # noqa: N801 (like no_grad)
         return super().__enter__()
 
     def enter(self, module: Module) -> None:
+        """A module begins: a cell, if a loop calls it, or if it has an `initial_state`."""
         if not self.open:
             self._call = object()
         is_cell = self._in_loop() or hasattr(type(module), "initial_state")
@@ -138,6 +142,7 @@ class record(watch):  # noqa: N801 (like no_grad)
         return len(self.steps) > (self.open[-1].loops if self.open else 0)
 
     def step(self, t: int | None) -> None:
+        """A loop over time begins, goes on or ends: with it a run of its cells."""
         super().step(t)
         self._returned = []
         if t == 0:
@@ -148,6 +153,7 @@ class record(watch):  # noqa: N801 (like no_grad)
     def recorded(
         self, node: Node | None, primitive: Callable[..., Any], inputs: Sequence[Any], outputs: Any
     ) -> None:
+        """An op was computed: a gate perhaps, or the mask of sequences that have ended."""
         super().recorded(node, primitive, inputs, outputs)
         if primitive.__name__ == "where" and self._in_loop():
             mask, new, old = inputs
@@ -161,6 +167,7 @@ class record(watch):  # noqa: N801 (like no_grad)
             self._seen[-1][0].recorded(primitive, inputs, outputs)
 
     def closed(self, call: Call, result: Any) -> None:
+        """A module is done: a cell's work is kept, another's belongs to the cell around it."""
         seen, is_cell = self._seen.pop()
         is_step = isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor)
         if is_cell and is_step:

@@ -34,6 +34,7 @@ class Repeat(NamedTuple):
 
     @property
     def end(self) -> int:
+        """The first line after it."""
         return self.start + self.period * self.times
 
 

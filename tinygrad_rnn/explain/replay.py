@@ -9,7 +9,9 @@ import numpy as np
 from ..autograd.tape import Node, memory
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
-from .lines import Lines, Use, norm
+from .flow import norm
+from .lines import Lines, Use
+from .ops import derivative
 from .watch import Place, place_of
 
 KEPT = 256
@@ -33,6 +35,7 @@ class Leaving(NamedTuple):
     gradient: np.ndarray
     to: str  # where it goes: "3 tanh", or a parameter
     line: int  # the same as a number; below 0 for a parameter or another leaf
+    rule: str  # "dL/dx = g * z"; of an op that is in no row "dL/dx"
     nth: int  # it is the nth of `of` gradients that meet there and are added
     of: int
 
@@ -138,9 +141,9 @@ class Replay:
         for use in lines.uses[i]:
             order, g = self._orders[use.parent, use.output], leaving[use.input]
             if g is not None:
-                to = self._called(use.parent, use.output)
-                nth = order[i, use.input]
-                goes.append(Leaving(names[use.input], g, to, use.parent, nth, len(order)))
+                to, nth = self._called(use.parent, use.output), order[i, use.input]
+                rule = derivative(lines.nodes[i].op, use.input, len(names))
+                goes.append(Leaving(names[use.input], g, to, use.parent, rule, nth, len(order)))
         return Step(
             number, len(lines), i, lines.nodes[i], tuple(lines.rule(i)), lines.kept(i),
             tuple(comes), tuple(goes), tuple(self._freed.get(i, ())),
@@ -207,7 +210,6 @@ def _text(step: Step) -> Iterator[str]:
     place = f", at {step.place}" if step.place and str(step.place) else ""
     yield f"step {step.number + 1} of {step.of}: line {step.line}, {step.op}{place}"
     yield f"  {step.rule[0]}"
-    texts = _derivatives(step)
     rows: list[tuple[str, str, np.ndarray, str]] = []
     for k, (i, gradient, met) in enumerate(step.arriving):
         name = "dL/dy" + (f"[{i}]" if len(step.arriving) > 1 else "")
@@ -217,7 +219,7 @@ def _text(step: Step) -> Iterator[str]:
         note = f"to {leaving.to}"
         if leaving.of > 1:
             note += f", {_nth(leaving.nth)} of {leaving.of} that are added there"
-        rows.append(("leaves" * (not k), texts[leaving.name], leaving.gradient, note))
+        rows.append(("leaves" * (not k), leaving.rule, leaving.gradient, note))
     wide = max((len(name) for _, name, *_ in rows), default=0)
     shape = max((len(str(g.shape)) for _, _, g, _ in rows), default=0)
     for what, name, g, note in rows:
@@ -228,14 +230,6 @@ def _text(step: Step) -> Iterator[str]:
     if step.freed:
         frees = ", ".join(f"{name} {shape} {nbytes:,} B" for name, shape, nbytes in step.freed)
         yield f"  frees    {frees}"
-
-
-def _derivatives(step: Step) -> dict[str, str]:
-    """What stands before the numbers of each gradient that leaves: the rule, where there is one."""
-    rules = dict(text.split(" = ", 1) for text in step.rule[1:])
-    names = [f"dL/d{leaving.name}" for leaving in step.leaving]
-    texts = [f"{name} = {rules[name]}" if name in rules else name for name in names]
-    return dict(zip([leaving.name for leaving in step.leaving], texts, strict=True))
 
 
 def _values(array: np.ndarray) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from .grid import Grid
 from .layout import Picture, Point, across, arch, upright
-from .look import Scale, family, sign
+from .look import family, sign
+from .scale import Scale
 from .watch import place_of
 
 PINNED = -1
@@ -73,7 +74,7 @@ class _Scene:
             "cell": picture.cell,
             "pitch": picture.pitch,
             "height": picture.height,
-            "scale": [scale.low, scale.high],
+            "scale": [_number(scale.low), _number(scale.high)],
             "rows": [self._row(k) for k in range(len(picture.rows))],
             "bands": [
                 {

@@ -1,6 +1,8 @@
 """What the tools here give can be printed, shown in colours, and seen in a notebook."""
 
+import os
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 
@@ -38,3 +40,16 @@ class Shown:
         console.print(self)
         form = '<pre style="line-height: 1.2; font-family: monospace">{code}</pre>'
         return console.export_html(inline_styles=True, code_format=form)
+
+
+def check_file(name: str, path: Any) -> None:
+    """Raises: TypeError, FileNotFoundError, IsADirectoryError where no file can be written."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name}: expected the path of a file, got {type(path).__name__}")
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{name}: cannot write {path}: it is a folder; add a file name")
+    if not Path(path).parent.is_dir():
+        folder = Path(path).parent
+        raise FileNotFoundError(
+            f"{name}: cannot write {path}: there is no folder {folder}; make it first"
+        )

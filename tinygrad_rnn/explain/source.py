@@ -28,6 +28,9 @@ class Source(Shown):
     def __init__(self, text: str) -> None:
         self.text = text
 
+    def __repr__(self) -> str:
+        return f"<source of {self.text.count(chr(10)):,} lines>"
+
     def __rich__(self) -> Any:
         from rich.text import Text
 

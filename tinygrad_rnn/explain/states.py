@@ -1,22 +1,24 @@
 """How far a change of one state reaches: the Jacobians dh_t/dh_k, and how they shrink or grow."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
+from operator import itemgetter
 
 import numpy as np
 
 from ..autograd.primitives import Array
-from ..autograd.tape import Edge, Key, tape, walk
+from ..autograd.tape import Edge, Key, Node, tape, walk
 from ..autograd.tensor import place
 from ..recurrent.program import flat
 from ..recurrent.unroll import State
+from .flow import norm
 from .forward import push
 from .heat import Heat, Pictured, over_steps
-from .lines import norm
 from .uses import checked, listed, unstacked
 
-LARGEST = 256
-"""Numbers in a state up to which its Jacobians are computed whole, one walk for each number."""
+LARGEST = 2**30
+"""Bytes of the Jacobians of all steps up to which they are computed whole."""
 DIRECTIONS = 64  # random ones that estimate the Frobenius norm of a Jacobian that is not computed
 ITERATIONS, CLOSE = 100, 1e-6  # of the power iteration: at most, and the last relative change
 
@@ -31,10 +33,11 @@ def states(states: Sequence[State], exact: bool | None = None) -> "States":
     an LSTM), which count as one vector; of a batch the norm is that of all sequences together.  The
     outputs of `unroll` are such tensors where the output is the state.
 
-    When `exact`, the Jacobians are computed whole, a walk for each number in the state of a
-    sequence, and their largest singular value by NumPy; otherwise the spectral norm comes from
-    `spectral_norm`, and the Frobenius norm from random directions v, for which the mean of
-    ||v^T J||^2 is ||J||^2.  None: exact for up to 256 numbers.
+    When `exact`, the Jacobians are computed whole: that of each step by a walk for each number in
+    the state of a sequence, the others as their products (walks all the way where the states are
+    not all that the steps hand on), the largest singular value by NumPy.  Otherwise the spectral
+    norm comes from `spectral_norm`, and the Frobenius norm from random directions v, for which the
+    mean of ||v^T J||^2 is ||J||^2.  None: exact where the Jacobians take less than a gigabyte.
 
     Source: lecture L4, "(1 - h_t^2) W_h^T multiplied repeatedly"; Pascanu et al. 2013.
     Raises: TypeError, ValueError for what are no states; ValueError when none depends on another;
@@ -51,11 +54,11 @@ def states(states: Sequence[State], exact: bool | None = None) -> "States":
            [0.5 , 1.  , 0.  ],
            [0.25, 0.5 , 1.  ]])
     """
-    run = [_parts(state, t) for t, state in enumerate(listed("states", states))]
+    run = [_parts("states", t, state) for t, state in enumerate(listed("states", states))]
     B = _sequences(run)
     size = sum(prod(shape) for *_, shape, _ in run[0]) // B
-    exact = size <= LARGEST if exact is None else exact
-    return States(*(_exact(run, B) if exact else _estimated(run)), exact, size)
+    exact = 8 * len(run) * B * size**2 <= LARGEST if exact is None else exact
+    return States(*(_exact(run, B, size) if exact else _estimated(run)), exact, size)
 
 
 class States(Pictured):
@@ -91,7 +94,7 @@ def spectral_norm(after: State, before: State) -> float:
     >>> round(spectral_norm(x * x, x), 5)
     4.0
     """
-    return _power_iteration(_parts(after, 1), _parts(before, 0))
+    return _power_iteration(_parts("spectral_norm", 1, after), _parts("spectral_norm", 0, before))
 
 
 def _power_iteration(late: Parts, early: Parts) -> float:
@@ -122,26 +125,70 @@ def _power_iteration(late: Parts, early: Parts) -> float:
     return max(largest, 0.0) ** 0.5
 
 
-def _exact(run: list[Parts], B: int) -> tuple[Array, Array]:
-    T = len(run)
+def _exact(run: list[Parts], B: int, size: int) -> tuple[Array, Array]:
+    T, chain = len(run), _is_chain(run)
     norms, spectral = np.zeros((T, T)), np.zeros((T, T))
+    itself = np.broadcast_to(np.eye(size), (B, size, size))
+    whole: list[Array] = []  # dh_t/dh_k for every k up to t, (B, H, H) each
     for t, late in enumerate(run):
-        rows: list[list[Array]] = [[] for _ in range(t + 1)]  # of each dh_t/dh_k, (B, H)
-        seeds = [np.zeros((B, prod(shape) // B), dtype) for *_, shape, dtype in late]
-        for seed in seeds:
-            for i in range(seed.shape[1]):
-                seed[:, i] = 1
-                arriving = [s.reshape(edge[2]) for s, edge in zip(seeds, late, strict=True)]
-                sent = _sent_back(late, arriving, run[: t + 1])
-                for k, parts in enumerate(sent):
-                    rows[k].append(np.concatenate([g.reshape(B, -1) for g in parts], axis=1))
-                seed[:, i] = 0
-        for k in range(t + 1):
-            J = np.stack(rows[k], axis=1).astype(np.float64)  # (B, H, H)
-            norms[t, k] = norm(J)
-            finite = np.isfinite(J).all()
-            spectral[t, k] = np.linalg.norm(J, 2, axis=(1, 2)).max() if finite else np.nan
+        if chain and t:
+            (J,) = _jacobians(late, run[t - 1 : t], B)
+            with np.errstate(all="ignore"):  # what overflows is shown as such
+                whole = [J @ before for before in whole]
+        else:
+            whole = _jacobians(late, run[:t], B)
+        whole.append(itself)
+        for k, J in enumerate(whole):
+            norms[t, k], spectral[t, k] = norm(J), _largest(J)
     return norms, spectral
+
+
+def _is_chain(run: list[Parts]) -> bool:
+    """Whether each state depends on those before only by way of the last of them.
+
+    Then dh_t/dh_k = dh_t/dh_{t-1} ... dh_{k+1}/dh_k.  It is not so for the h of an LSTM without c.
+    """
+    earlier: set[Key] = set()
+    for before, after in pairwise(run):
+        ends = {edge[:2] for edge in before}
+        earlier -= ends
+        stack = [edge[:2] for edge in after]
+        seen = set(stack)
+        while stack:
+            key = stack.pop()
+            if key in earlier:
+                return False
+            if key not in ends and isinstance(key[0], Node):
+                new = {edge[:2] for edge in key[0].edges if edge is not None} - seen
+                seen |= new
+                stack += new
+        earlier |= ends
+    return True
+
+
+def _jacobians(late: Parts, run: Sequence[Parts], B: int) -> list[Array]:
+    """d(late)/d(early) for each early state: a walk for each number in the state of a sequence."""
+    rows: list[list[Array]] = [[] for _ in run]  # of each, (B, H)
+    seeds = [np.zeros((B, prod(shape) // B), dtype) for *_, shape, dtype in late]
+    for seed in seeds if run else ():
+        for i in range(seed.shape[1]):
+            seed[:, i] = 1
+            arriving = [s.reshape(edge[2]) for s, edge in zip(seeds, late, strict=True)]
+            for row, parts in zip(rows, _sent_back(late, arriving, run), strict=True):
+                row.append(np.concatenate([g.reshape(B, -1) for g in parts], axis=1))
+            seed[:, i] = 0
+    return [np.stack(row, axis=1).astype(np.float64) for row in rows]
+
+
+def _largest(J: Array) -> float:
+    """The largest singular value of all sequences; a Frobenius norm says which cannot have it."""
+    if not np.isfinite(J).all():
+        return float("nan")
+    largest = 0.0
+    for bound, each in sorted(((norm(each), each) for each in J), key=itemgetter(0), reverse=True):
+        if bound > largest:
+            largest = max(largest, float(np.linalg.norm(each, 2)))
+    return largest
 
 
 def _estimated(run: list[Parts]) -> tuple[Array, Array]:
@@ -183,9 +230,9 @@ def _sent_back(late: Parts, seeds: Sequence[Array], run: Sequence[Parts]) -> lis
     return sent
 
 
-def _parts(state: State, t: int) -> Parts:
+def _parts(name: str, t: int, state: State) -> Parts:
     """Where the tensors of a state are; a slice of stacked outputs is the output it was."""
-    return [unstacked(place(checked("states", t, tensor))) for tensor in flat(state)]
+    return [unstacked(place(checked(name, t, tensor))) for tensor in flat(state)]
 
 
 def _sequences(run: Sequence[Parts]) -> int:

@@ -12,12 +12,14 @@ from ..autograd.tensor import Tensor
 from ..nn.module import Module
 from .grid import Grid, grid
 from .layout import pill
-from .look import PALETTE, RAMP, SHADES, WORDS, Scale, figure, power
+from .look import PALETTE, RAMP, SHADES, WORDS, figure
+from .scale import Scale
 from .scene import PINNED, scene
+from .show import check_file
 
 ENDS = 2
 """Of a sequence of more than three times as many steps, those drawn at each end."""
-MARGIN, EDGE, SKIP = 184.0, 28.0, 44.0  # for the names; around all; for steps that are left out
+MARGIN, EDGE, SKIP = 198.0, 28.0, 44.0  # for the names; around all; for steps that are left out
 
 
 def svg(
@@ -31,8 +33,10 @@ def svg(
     It is written to `path`, if there is one.  `steps` are the columns to draw: all of a few, and of
     many the first and the last.  With a model its parameters are called by their names.  It follows
     the reader's light or dark setting.  No ``.grad`` is touched, and the tape is as it was.
-    Raises: IndexError for steps that there are not.
+    Raises: IndexError for steps that there are not; OSError for a path without a folder.
     """
+    if path is not None:
+        check_file("svg", path)
     text = drawn(grid(loss, model), steps)
     if path is not None:
         Path(path).write_text(text, "utf-8")
@@ -68,7 +72,8 @@ class _Drawing:
 
     def __init__(self, data: dict[str, Any], steps: list[int]) -> None:
         self.data = data
-        self.scale = Scale(*data["scale"])
+        low, high = data["scale"]
+        self.scale = Scale(low, high, log=True)
         self.pitch, self.cell, self.height = data["pitch"], data["cell"], data["height"]
         self.runs: list[list[int]] = []  # steps without a gap
         for t in steps:
@@ -206,7 +211,7 @@ class _Drawing:
             x = 0.0
             for k, label in leaves:
                 leaf = self.data["leaves"][k]
-                width = 6.4 * len(label) + 14
+                width = 7.2 * len(label) + 14
                 about = (
                     f"{leaf['name']} {leaf['shape']}, gradient {figure(float(leaf['gradient']))}"
                 )
@@ -224,11 +229,11 @@ class _Drawing:
                 yield f'<g class="node {kind}">{_rect("", x, y - 6, 18, 12, 6)}</g>'
                 yield _text("note", x + 24, y + 4, word)
                 x += 6.2 * len(word) + 44
-        x = max(x, MARGIN + self.width + EDGE - 250)
-        yield _text("note", x, y + 4, f"gradient {power(self.scale.low)}")
+        x = max(x, MARGIN + self.width + EDGE - 270)
+        yield _text("note", x, y + 4, f"gradient {self.scale.low:.2g}")
         for k in range(SHADES):
-            yield _rect(f"heat g{k}", x + 90 + 12 * k, y - 6, 12, 12, 0)
-        yield _text("note", x + 98 + 12 * SHADES, y + 4, power(self.scale.high))
+            yield _rect(f"heat g{k}", x + 102 + 12 * k, y - 6, 12, 12, 0)
+        yield _text("note", x + 110 + 12 * SHADES, y + 4, f"{self.scale.high:.2g}")
 
 
 def _rect(kind: str, x: float, y: float, width: float, height: float, r: float = 9) -> str:

@@ -8,7 +8,8 @@ from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
 from .fold import Layer
-from .look import RAMP, Scale, figure, power, scale_of
+from .look import RAMP, figure
+from .scale import Scale, scale_of
 
 if TYPE_CHECKING:
     from .grid import Grid
@@ -32,7 +33,7 @@ class Terminal:
 def screen(grid: "Grid", width: int, now: int | None = None) -> Iterator[Text]:
     """The grid in lines of so many letters; with `now`, as far as a walk back has come."""
     fold, room = grid.fold, max(width - NAME - 2, 8)
-    scale = scale_of(g for row in grid.heat for g in row)
+    scale = scale_of(*map(np.array, grid.heat), log=True)
     levels = {layer.level for layer in fold.layers} | set(fold.bands)
     for level in sorted(levels, reverse=True):
         if level in fold.bands:
@@ -131,12 +132,10 @@ def _axis(columns: int, room: int) -> Text:
 
 
 def _key(scale: Scale) -> Text:
-    text = Text(
-        " " * (NAME + 2) + f"gradient of what each step hands on: {power(scale.low)} ", "dim"
-    )
+    text = Text(" " * (NAME + 2) + f"gradient of what each step hands on: {scale.low:.2g} ", "dim")
     for k, block in enumerate(BLOCKS):
         text.append(block, RAMP[k + 1][1])
-    return text.append(f" {power(scale.high)}", "dim")
+    return text.append(f" {scale.high:.2g}", "dim")
 
 
 def _block(scale: Scale, g: float) -> str:

@@ -26,7 +26,9 @@ class Tape(Shown):
 
     A line says the shape of what was computed (and its dtype, if that is not float32), the op, what
     it was computed from, the module and the step (where `watch` looked on), and the arrays that it
-    keeps for the way back.  "5.2" is output 2 of line 5, "·" an input without a gradient.
+    keeps for the way back.  "5.2" is output 2 of line 5, "·" an input without a gradient; a
+    parameter is called as in the module of the line.  `show` cuts lines to the width of the
+    terminal, ``print`` gives them whole.
 
     Folded, what is the same at every step is written once, as its first step was: "22'" is line 22
     of the step before, and "5.t" output t of line 5.  That is exact; `repeats` says what is the
@@ -41,6 +43,9 @@ class Tape(Shown):
         self._leaves = [f"{name} {i}" if names.count(name) > 1 else name
                         for i, name in enumerate(names)]  # fmt: skip
         self._kept = [self.lines.kept(i) for i in range(len(self.lines))]
+
+    def __repr__(self) -> str:
+        return f"<tape of {len(self)} lines, which keep {self.kept_bytes:,} bytes>"
 
     def folded(self) -> "Tape":
         """The same, with what repeats written once."""
@@ -74,12 +79,13 @@ class Tape(Shown):
     # ------------------------------------------------------------------------ printing
 
     def __rich__(self) -> Any:
+        from rich.console import Group
         from rich.text import Text
 
         rows = list(self._rows())
         widths = [min(max((len(row[c]) for row in rows if len(row) > 1), default=0), WIDEST)
                   for c in range(5)]  # fmt: skip
-        text = Text()
+        text = Text(no_wrap=True, overflow="ellipsis")  # print() gives the whole lines
         for row in rows:
             if len(row) == 1:
                 text.append(row[0] + "\n", "italic")
@@ -90,7 +96,7 @@ class Tape(Shown):
             text.rstrip()
             text.append("\n")
         text.rstrip()
-        return text
+        return Group(text)  # by itself Rich would print it wrapped
 
     def _rows(self) -> Iterator[Row | tuple[str]]:
         """Rows, and lines of text between them."""
@@ -127,7 +133,8 @@ class Tape(Shown):
     def _input(self, use: Use, repeat: Repeat | None) -> str:
         """What an input is called; in a step that stands for all, what it is in any of them."""
         if use.parent < 0:
-            return self._leaves[-1 - use.parent]
+            place = place_of(self.lines.nodes[use.line])
+            return self._leaves[-1 - use.parent].removeprefix(f"{place.path if place else ''}.")
         several = len(self.lines.nodes[use.parent].outputs) > 1
         line, output, ago = use.parent, str(use.output), 0
         if repeat:

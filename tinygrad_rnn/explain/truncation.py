@@ -62,6 +62,9 @@ class Split:
     def __init__(self, terms: Array) -> None:
         self.terms = terms
 
+    def __repr__(self) -> str:
+        return f"<Split of dh/dW {self.terms.shape[1:]} in {len(self.terms)} terms>"
+
     @property
     def explicit(self) -> Array:
         """d+h_t/dW: h_{t-1} held fixed."""
@@ -99,8 +102,11 @@ def truncated(contributions: Contributions, k1: int, k2: int) -> Array:
     the state detached in between; with k1 = 1 every loss goes back the same way.
 
     Source: Williams and Peng 1990, whose BPTT(h; h') is k2 = h, k1 = h'.
-    Raises: ValueError unless 1 <= k1 <= k2.
+    Raises: ValueError unless 1 <= k1 <= k2; TypeError for what are no `Contributions`.
     """
+    if not isinstance(contributions, Contributions):
+        given = type(contributions).__name__
+        raise TypeError(f"truncated: expected what explain.contributions gives, got {given}")
     if not 1 <= k1 <= k2 or k1 != int(k1) or k2 != int(k2):
         raise ValueError(f"truncated: expected whole numbers 1 <= k1 <= k2, got k1={k1}, k2={k2}")
     t = np.arange(contributions.steps)

@@ -138,13 +138,13 @@ def _stacked(edge: Edge) -> Edge | None:
     if name not in ("unbind", "index") or node.edges[0] is None:
         return None
     stack = node.edges[0][0]
-    if not isinstance(stack, Node) or stack.op.__name__ != "stack" or stack.options["dim"] != 0:
+    if not isinstance(stack, Node) or stack.op.__name__ != "stack":
         return None
     if name == "unbind":
-        return stack.edges[i] if node.options["dim"] == 0 else None
+        return stack.edges[i] if node.options == stack.options else None
     key, *rest = node.options["key"]
     number = isinstance(key, int | np.integer) and not isinstance(key, bool)
-    return stack.edges[int(key)] if number and not rest else None
+    return stack.edges[int(key)] if number and not rest and stack.options["dim"] == 0 else None
 
 
 def checked(name: str, t: int, end: Any) -> Tensor:

@@ -20,8 +20,8 @@ from ..recurrent.program import flat
 from ..recurrent.scan import compiled
 from ..recurrent.unroll import State, begun, map_state, unroll
 from .by_hand import by_hand
+from .flow import norm
 from .forward import push
-from .lines import norm
 from .show import Shown
 
 if TYPE_CHECKING:
@@ -168,6 +168,9 @@ class Verification(Shown):
         }
         self.worst = float(np.max([[*found.values()] for found in self.differences.values()]))
 
+    def __repr__(self) -> str:
+        return f"<Verification of {self.name}: the worst difference is {self.worst:.1e}>"
+
     def __rich__(self) -> Table:
         """One line for each parameter, one column for each way."""
         from rich.box import MARKDOWN
@@ -181,14 +184,12 @@ class Verification(Shown):
             f"closed form: {self.closed}; RTRL: real-time recurrent learning, forward mode",
             caption_justify="left",
         )  # fmt: skip
-        table.add_column("parameter", no_wrap=True)
-        table.add_column("compared", justify="right")
-        table.add_column("|dL/dW|", justify="right")
-        for way in self.differences:
-            table.add_column(way, justify="right")
+        table.add_column("parameter")
+        for heading in ("compared", "|dL/dW|", *self.differences):
+            table.add_column(heading.replace(" ", "\n"), justify="right", no_wrap=True)
         for name, g in self.gradients[TAPE].items():
             cells = [f"{found[name]:.1e}" for found in self.differences.values()]
-            numbers = f"{len(self.chosen[name])} of {g.size}"
+            numbers = f"{len(self.chosen[name])}/{g.size}"
             table.add_row(f"{name} {g.shape}", numbers, f"{norm(g):.4g}", *cells)
         return table
 
