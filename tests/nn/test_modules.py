@@ -129,9 +129,24 @@ def test_dropout_works_in_training_only(x):
     assert drop.eval()(x) is x
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.1])
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: nn.Linear(-1, 2), "Linear: expected in_features to be .* at least 0, got -1"),
+        (lambda: nn.Linear(1, 2.5), "Linear: expected out_features to be .*, got 2.5"),
+        (lambda: nn.Embedding(2, -1), "Embedding: expected embedding_dim to be .*, got -1"),
+        (lambda: nn.Embedding(2, 3, padding_idx=2), "padding_idx 2 is no row of 2"),
+        (lambda: nn.LayerNorm((3, 0)), "LayerNorm: expected normalized_shape to be .*, got 0"),
+    ],
+)
+def test_a_size_that_makes_no_sense_is_named(make, says):
+    with pytest.raises(ValueError, match=says):
+        make()
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, "half"])
 def test_dropout_refuses_what_is_no_probability(p):
-    with pytest.raises(ValueError, match=f"between 0 and 1, but got {p}"):
+    with pytest.raises(ValueError, match=f"between 0 and 1, but got {p!r}"):
         nn.Dropout(p)
 
 

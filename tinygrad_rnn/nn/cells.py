@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.checks import whole
 from ..autograd.functions import concat, relu, sigmoid, tanh
 from ..autograd.tensor import Tensor
 from ..recurrent.unroll import State, map_state
@@ -30,6 +31,8 @@ class Cell(Module):
     parts = 1  # tensors in the state
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
+        whole(type(self).__name__, 0, input_size=input_size)
+        whole(type(self).__name__, 1, hidden_size=hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
 
     def __call__(self, x: Tensor, state: State = None, **seen: Tensor) -> tuple[Tensor, State]:

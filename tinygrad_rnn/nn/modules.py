@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.checks import probability, whole
 from ..autograd.creation import randn, rng_of
 from ..autograd.functions import sigmoid, tanh
 from ..autograd.promotion import FLOAT
 from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 from . import functional as F
+from .convolution import Sizes, geometry, pooling
 from .module import Module, Parameter
 
 
@@ -25,6 +27,7 @@ class Linear(Module):
 
     @lacks("device", "dtype")
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        whole("Linear", 0, in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         bound = in_features**-0.5 if in_features else 0.0
         self.weight = _uniform(bound, out_features, in_features)
@@ -58,24 +61,26 @@ class Conv1d(Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding: int | Sequence[int] | str = 0,
-        dilation: int | Sequence[int] = 1,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes | str = 0,
+        dilation: Sizes = 1,
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
     ) -> None:
-        name, size = type(self).__name__, kernel_size
+        name = type(self).__name__
         if padding_mode != "zeros":
             raise NotImplementedError(f'{name}: only padding_mode="zeros" is supported')
-        if groups < 1 or in_channels % groups or out_channels % groups:
+        whole(name, 0, in_channels=in_channels, out_channels=out_channels)
+        whole(name, 1, groups=groups)
+        if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"{name}: groups={groups} must divide in_channels={in_channels} and "
                 f"out_channels={out_channels}"
             )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = (size,) * self.dims if isinstance(size, int) else tuple(size)
+        self.kernel_size = geometry(name, self.dims, kernel_size, stride, padding, dilation).size
         self.stride, self.padding, self.dilation = stride, padding, dilation
         shape = out_channels, in_channels // groups, *self.kernel_size
         bound = math.prod(shape[1:]) ** -0.5 if in_channels else 0.0
@@ -114,11 +119,12 @@ class Embedding(Module):
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None
     ) -> None:
+        whole("Embedding", 0, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = padding_idx
         self.weight = Parameter(randn(num_embeddings, embedding_dim))
         if padding_idx is not None:
-            self.weight.data[padding_idx] = 0
+            self.weight.data[F.padding_row(padding_idx, num_embeddings)] = 0
 
     def forward(self, ids: Any) -> Tensor:
         return F.embedding(ids, self.weight, self.padding_idx)
@@ -139,8 +145,9 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
-        size = normalized_shape
-        self.normalized_shape = (size,) if isinstance(size, int) else tuple(size)
+        self.normalized_shape = tuple(np.atleast_1d(normalized_shape).tolist())
+        for size in self.normalized_shape:
+            whole("LayerNorm", 1, normalized_shape=size)
         self.eps = eps
         self.weight = (
             Parameter(np.ones(self.normalized_shape, FLOAT)) if elementwise_affine else None
@@ -160,8 +167,7 @@ class Dropout(Module):
 
     @lacks("inplace")
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        probability(p)
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
@@ -276,36 +282,40 @@ class LogSoftmax(Function):
 class MaxPool1d(Function):
     """The largest value of each window: `functional.max_pool1d`."""
 
+    dims = 1
     function = staticmethod(F.max_pool1d)
 
     @lacks("return_indices", "ceil_mode")
     def __init__(
         self,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
     ) -> None:
         super().__init__(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+        pooling(type(self).__name__, self.dims, kernel_size, stride, padding, dilation)
 
 
 class MaxPool2d(MaxPool1d):
     """The largest value of each window: `functional.max_pool2d`."""
 
+    dims = 2
     function = staticmethod(F.max_pool2d)
 
 
 class AvgPool1d(Function):
     """The mean of each window: `functional.avg_pool1d`."""
 
+    dims = 1
     function = staticmethod(F.avg_pool1d)
 
     @lacks("ceil_mode", "divisor_override")
     def __init__(
         self,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
         count_include_pad: bool = True,
     ) -> None:
         super().__init__(
@@ -314,11 +324,13 @@ class AvgPool1d(Function):
             padding=padding,
             count_include_pad=count_include_pad,
         )
+        pooling(type(self).__name__, self.dims, kernel_size, stride, padding)
 
 
 class AvgPool2d(AvgPool1d):
     """The mean of each window: `functional.avg_pool2d`."""
 
+    dims = 2
     function = staticmethod(F.avg_pool2d)
 
 

@@ -1,0 +1,37 @@
+"""What a caller gives, looked at early: each check names the one that is wrong."""
+
+from typing import Any
+
+import numpy as np
+
+
+def whole(op: str, least: int, **given: Any) -> None:
+    """Raises: ValueError for the first of these that is no whole number of at least `least`.
+
+    >>> whole("Linear", 0, in_features=3, out_features=-1)
+    Traceback (most recent call last):
+    ValueError: Linear: expected out_features to be a whole number of at least 0, got -1
+    """
+    for name, value in given.items():
+        is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not is_whole or value < least:
+            raise ValueError(
+                f"{op}: expected {name} to be a whole number of at least {least}, got {value!r}"
+            )
+
+
+def probability(p: Any) -> None:
+    """Raises: ValueError for a dropout that is no number from 0 to 1."""
+    if not isinstance(p, int | float | np.number) or not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p!r}")
+
+
+def outside(ids: np.ndarray, n: int) -> str:
+    """Says which id is not one of 0 to n - 1; empty where all are.
+
+    >>> outside(np.array([0, 9, 2]), 3)
+    'id 9; expected 0 to 2'
+    """
+    if not ids.size or 0 <= ids.min() <= ids.max() < n:
+        return ""
+    return f"id {ids[(ids < 0) | (ids >= n)].flat[0]}; expected 0 to {n - 1}"
