@@ -35,3 +35,15 @@ def outside(ids: np.ndarray, n: int) -> str:
     if not ids.size or 0 <= ids.min() <= ids.max() < n:
         return ""
     return f"id {ids[(ids < 0) | (ids >= n)].flat[0]}; expected 0 to {n - 1}"
+
+
+def kind(value: Any) -> str:
+    """What a value is, for the end of an error.
+
+    >>> kind(3), kind("x"), kind(np.ndarray), kind(None)
+    ('an int', 'a str', 'the class ndarray', 'None')
+    """
+    if value is None or isinstance(value, type):
+        return "None" if value is None else f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
