@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+REAL = int | float | np.integer | np.floating
+
 
 def whole(op: str, least: int, **given: Any) -> None:
     """Raises: ValueError for the first of these that is no whole number of at least `least`.
@@ -20,9 +22,33 @@ def whole(op: str, least: int, **given: Any) -> None:
             )
 
 
+def number(op: str, least: float, **given: Any) -> None:
+    """Raises: ValueError for the first of these that is no number of at least `least`."""
+    for name, value in given.items():
+        if not isinstance(value, REAL) or isinstance(value, bool) or not value >= least:
+            raise ValueError(
+                f"{op}: expected {name} to be a number of at least {least}, got {value!r}"
+            )
+
+
+def instance(op: str, of: type, **given: Any) -> None:
+    """Raises: TypeError for the first of these that is none `of` this class.
+
+    >>> instance("Trainer", dict, config=dict)
+    Traceback (most recent call last):
+    TypeError: Trainer: expected config to be of class dict, got the class dict; pass dict(...)
+    """
+    for name, value in given.items():
+        if not isinstance(value, of):
+            hint = f"; pass {value.__name__}(...)" if isinstance(value, type) else ""
+            raise TypeError(
+                f"{op}: expected {name} to be of class {of.__name__}, got {kind(value)}{hint}"
+            )
+
+
 def probability(p: Any) -> None:
     """Raises: ValueError for a dropout that is no number from 0 to 1."""
-    if not isinstance(p, int | float | np.number) or not 0 <= p <= 1:
+    if not isinstance(p, REAL) or not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p!r}")
 
 
