@@ -52,6 +52,7 @@ class Recurrent(Module):
         self.batch_first, self.dropout, self.bidirectional = batch_first, dropout, bidirectional
 
     def forward(self, input: Tensor, hx: State = None, lengths: Any = None) -> tuple[Tensor, State]:
+        """x (T, B, I), the state, lengths (B,) -> outputs (T, B, H), the last state."""
         xs, batched = self._time_first(input)
         state = None if hx is None else map_state(as_tensor, hx)
         states: Sequence[State] = [None] * len(self.cells)
@@ -129,6 +130,7 @@ class Column:
         self.cells = cells
 
     def initial_state(self, batch_size: int) -> State:
+        """The states of all cells, each (B, H), side by side: (B, L H)."""
         return _joined([cell.initial_state(batch_size) for cell in self.cells])
 
     def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -187,6 +189,7 @@ class Stacked(Recurrent):
         self._column = Column(self.cells)
 
     def forward(self, input: Tensor, hx: State = None, lengths: Any = None) -> tuple[Tensor, State]:
+        """x (T, B, I), states (L, B, H), lengths (B,) -> outputs (T, B, H), last states."""
         xs, batched = self._time_first(input)
         state = None if hx is None else map_state(as_tensor, hx)
         if xs.ndim != 3 or xs.shape[2] != self.input_size:

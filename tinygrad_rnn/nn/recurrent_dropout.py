@@ -48,6 +48,7 @@ class RecurrentDropout(Module):
         return state, F.dropout(Tensor(np.ones(h.shape, h.dtype)), self.p, self.training)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """x (B, I), (state of the cell, mask (B, H)) -> output (B, H), the new pair."""
         inner, mask = state
         if self.training:
             h, others = _split(inner)
