@@ -42,7 +42,8 @@ def generate(
 
     Shapes: first (T,), whose continuation is a list of ids, or (T, B), which gives a list of B such
     lists; the state belongs to B sequences (1 for a single one).
-    Raises: ValueError for logits that hold NaN or infinity (-inf is fine: an id that never comes).
+    Raises: ValueError for logits that hold NaN or infinity (-inf is fine: an id that never comes);
+    TypeError for a step that does not return (logits, state).
 
     >>> up = lambda ids, state: (-(Tensor(np.arange(9.0)) - ids[..., None] - 1.0).square(), state)
     >>> generate(up, [3, 4], length=3, temperature=0)
@@ -100,7 +101,7 @@ def beam_search(
     Shapes: first (T,), which gives a list of `Hypothesis`, or (T, B), which gives B such lists.
     The tensors of the state are (..., B, H): row b belongs to sequence b, whatever comes before.
 
-    Raises: ValueError as `generate`, and for a state of another form.
+    Raises: as `generate`, and ValueError for a state of another form.
 
     >>> chances = np.log([[0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.8, 0.1, 0.1]])
     >>> step = lambda ids, state: (Tensor(chances[ids.data]), state)

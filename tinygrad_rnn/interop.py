@@ -34,7 +34,8 @@ def from_torch(layer: Stacked, state_dict: Mapping[str, Any]) -> Stacked:
     The layer then computes the same, to rounding; a GRU needs ``reset_after=True`` for that.
 
     Raises: ValueError for a layer that PyTorch has not (see `to_torch`), or one that lists all that
-    is missing, unexpected or misshapen in `state_dict`; the layer is as it was then.
+    is missing, unexpected or misshapen in `state_dict`; the layer is as it was then.  TypeError for
+    what is no layer or no state_dict.
     """
     cells = _cells(layer)
     if not isinstance(state_dict, Mapping):

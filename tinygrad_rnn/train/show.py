@@ -61,10 +61,10 @@ class Display:
             self.draw()
 
     def draw(self) -> None:
-        pass
+        """Shows how things stand."""
 
     def say(self, line: str) -> None:
-        pass
+        """Shows a line that is to be seen after training as well."""
 
 
 class Lines(Display):

@@ -87,8 +87,9 @@ class Trainer:
         every_steps: int | None = None,
         every_seconds: float | None = None,
     ) -> None:
-        for file in filter(None, (checkpoint, log)):
-            files.check_folder(files.path_of(file, "Trainer(..., checkpoint=path, log=path)"))
+        for file in (checkpoint, log):
+            if file is not None:
+                files.check_folder(files.path_of(file, "Trainer(..., checkpoint=path, log=path)"))
         if checkpoint is None and (every_steps is not None or every_seconds is not None):
             raise ValueError("Trainer: every_steps= and every_seconds= need checkpoint=, a file")
         if every_steps is not None:
@@ -150,7 +151,8 @@ class Trainer:
         Ctrl-C or SIGTERM the step is finished, then training ends; ``history.exit_code`` is what to
         exit with.  A second Ctrl-C is a KeyboardInterrupt.
 
-        Raises: ValueError without any budget, or for options that do not fit together.
+        Raises: ValueError without any budget, or for options that do not fit together; TypeError
+        for a single batch in place of many.
         """
         limits = {"epochs": epochs, "steps": steps, "seconds": seconds}
         feed = self.feed if self.feed and self.feed.batches is batches else Feed(batches)
