@@ -1,6 +1,7 @@
 """Lists the demos: what each shows and how long it takes, in its own words."""
 
 import ast
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,4 +41,6 @@ def described(source: str) -> tuple[str, list[str]]:
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):  # not on Windows; `| head` ends the list without a word
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))

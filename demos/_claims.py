@@ -1,18 +1,18 @@
-"""What `claims.py` measures without training: cost, gates, and the formulas of the lectures."""
+"""What a claim is and how it is shown; and what `claims.py` measures without training."""
 
 import argparse
 import os
 import platform
 import time
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradients
 import lectures_checked
 import numpy as np
-from _shared import LAYERS
+from _shared import LAYERS, plot, trained
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +22,7 @@ from tinygrad_rnn import nn
 HOLDS, DEPENDS, FAILS = "holds", "depends", "does not"
 COLOURS = {HOLDS: "green", DEPENDS: "yellow", FAILS: "red"}
 CAROUSEL = 1000  # steps
+STARTS = 3  # seeds, whose median counts
 TURNS = 8  # of which the fastest counts
 LITTLE = 1e-3  # of a gradient is as good as nothing
 
@@ -57,12 +58,30 @@ def seeded(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+def typical(o: Options, run: Callable[[int], Any]) -> list[Any]:
+    """The medians of the figures that three seeds give."""
+    return np.median([run(STARTS * o.seed + i) for i in range(STARTS)], axis=0).tolist()
+
+
+def fit(o: Options, *training: Any, **options: Any) -> Any:
+    return trained(o.budget, *training, title="", quiet=True, **options)
+
+
 def listed(values: Iterable[float], how: str = ".1%", names: Iterable[Any] = LAYERS) -> str:
     """
     >>> listed([0.5, 0.25, 1])
     'RNN 50.0%, GRU 25.0%, LSTM 100.0%'
     """
     return ", ".join(f"{name} {value:{how}}" for name, value in zip(names, values, strict=True))
+
+
+def counted(claims: list[Claim]) -> str:
+    """How many hold, depend and do not hold."""
+    found = [claim.verdict for claim in claims]
+    return (
+        f"{len(found)} claims: {found.count(HOLDS)} hold, {found.count(DEPENDS)} depend, "
+        f"{found.count(FAILS)} do not hold"
+    )
 
 
 def table(claims: list[Claim]) -> Table:
@@ -83,6 +102,18 @@ def markdown(claims: list[Claim]) -> str:
         rows.append((c.lectures, c.claim, c.measured, figures, f"**{c.verdict}**", demo))
     lines = ["| " + " | ".join(v.replace("|", r"\|") for v in row) + " |" for row in rows]
     return "\n".join(["# The claims of the lectures, measured", "", *lines]) + "\n"
+
+
+def draw(figure: Any, seen: Seen) -> None:
+    left, right = figure.subplots(1, 2)
+    counts = seen["digits"]["GRU"][0]
+    plot(left, seen["digits"], xlabel="images to learn from", ylabel="right answers",
+         title="Digits, from few images to many")  # fmt: skip
+    left.set_xscale("log")
+    left.set_xticks(counts, map(str, counts), minor=False)
+    left.minorticks_off()
+    plot(right, seen["carousel"], xlabel="steps into the past", ylabel="∂C_T / ∂C_t",
+         title="The constant error carousel")  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------- the cost

@@ -59,10 +59,16 @@ class Parser(argparse.ArgumentParser):
             "cores: the number of steps follows from it alone, so figures repeat (%(default)g)",
         )  # fmt: skip
         self.add("--seed", type=seed, default=0, help="of all that is random (%(default)s)")
-        self.add("--report", metavar="FILE", help="write the figures as JSON")
-        self.add("--plot", metavar="FILE", help="write the drawing as PNG (needs matplotlib)")
+        self.files: list[str] = []
+        self.file("report", "write the figures as JSON")
+        self.file("plot", "write the drawing as PNG (needs matplotlib)")
 
     add = argparse.ArgumentParser.add_argument
+
+    def file(self, name: str, help: str) -> None:
+        """An option for a file to write, which is opened before anything is computed."""
+        self.files.append(name)
+        self.add(f"--{name}", metavar="FILE", help=help)
 
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message}", file=sys.stderr)
@@ -75,7 +81,7 @@ class Parser(argparse.ArgumentParser):
         extras = dict.fromkeys(self.needs, "demos") | ({"matplotlib": "plot"} if o.plot else {})
         for name in missing(extras):
             self.error(f"{name} is not installed: {SOURCE} '.[{extras[name]}]'")
-        for name in ("report", "plot"):
+        for name in self.files:
             try:
                 if vars(o)[name]:
                     Path(vars(o)[name]).open("a").close()

@@ -9,14 +9,12 @@ are short: a row names the demo that takes its time over its claim.
     python demos/claims.py --markdown claims.md --plot claims.png
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import adding
 import digits
@@ -28,40 +26,32 @@ import one_to_one
 import sentiment
 from _claims import (
     DEPENDS,
-    FAILS,
-    HOLDS,
     LITTLE,
     UNTRAINED,
     Claim,
     Options,
     Seen,
+    counted,
+    draw,
+    fit,
     listed,
     markdown,
     seeded,
     table,
+    typical,
 )
-from _shared import LAYERS, Parser, finish, handwritten, plot, say, trained
+from _shared import LAYERS, Parser, finish, handwritten, say
 from rich.console import Console
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 
 NEEDS = ["scikit-learn"]
-STARTS = 3  # seeds, whose median counts
 NEAR, FAR, LONGER = 10, 50, 75  # steps of the adding problem
 WORDS = 20  # in between, at most
 AHEAD = 3  # steps into the future
 EXAMPLES, DEPTHS = (50, 150, 450, 1350), (1, 2, 4)  # images to learn from; layers
 TEMPERATURES = (0.5, 1.0, 2.0)
-
-
-def typical(o: Options, run: Callable[[int], Any]) -> list[Any]:
-    """The medians of the figures that three seeds give."""
-    return np.median([run(STARTS * o.seed + i) for i in range(STARTS)], axis=0).tolist()
-
-
-def fit(o: Options, *training: Any, **options: Any) -> Any:
-    return trained(o.budget, *training, title="", quiet=True, **options)
 
 
 # ------------------------------------------------------------------------------ over long times
@@ -320,7 +310,7 @@ def little_data(o: Options, seen: Seen) -> Iterator[Claim]:
         "L1", "Convolution before an RNN extends its view of images, and helps",
         "right answers to new digits, learnt from 450",
         f"RNN {right['RNN'][2]:.1%}, after a convolution {convolved:.1%}",
-        [convolved > right["RNN"][2]],
+        [convolved > right["RNN"][2]], demo="frames.py",
     )  # fmt: skip
     deep = [typical(o, partial(run, partial(Deep, n), 150)) for n in DEPTHS]
     _, learnt, held, begun, lowest = zip(*deep, strict=True)
@@ -329,12 +319,12 @@ def little_data(o: Options, seen: Seen) -> Iterator[Claim]:
         "L2 L3", "Deeper networks are harder to train",
         "LSTMs on 150 digits: the step at which the loss falls below 1, and the gradient of the "
         "lowest layer at first", f"{listed(begun, '.0f', layers)}; {listed(lowest, '.1e', layers)}",
-        [begun[0] < begun[1] < begun[2], lowest[0] > lowest[1] > lowest[2]],
+        [begun[0] < begun[1] < begun[2], lowest[0] > lowest[1] > lowest[2]], demo="deep.py",
     )  # fmt: skip
     gap = [h - t for h, t in zip(held, learnt, strict=True)]
     yield Claim(
         "L3", "Deeper networks over-fit more", "loss on new images minus that on the 150 learnt",
-        listed(gap, ".2f", layers), [gap[1] > gap[0], gap[2] > gap[0]],
+        listed(gap, ".2f", layers), [gap[1] > gap[0], gap[2] > gap[0]], demo="deep.py",
     )  # fmt: skip
 
 
@@ -376,18 +366,9 @@ EXPERIMENTS = [*UNTRAINED, explosions, sums, words, reviews, counting, direction
 # -------------------------------------------------------------------------------- what you see
 
 
-def writable(text: str) -> str:
-    """A type for argparse: a file that can be written."""
-    try:
-        Path(text).open("a").close()
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from None
-    return text
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(__file__, __doc__, NEEDS)
-    parser.add("--markdown", metavar="FILE", type=writable, help="write the table as Markdown")
+    parser.file("markdown", "write the table as Markdown")
     o = parser.parse_args(arguments)
     claims: list[Claim] = []
     seen: Seen = {}
@@ -401,27 +382,13 @@ def main(arguments: list[str] | None = None) -> int:
     if o.markdown:
         Path(o.markdown).write_text(markdown(claims), "utf-8")
 
-    verdicts = [claim.verdict for claim in claims]
     missed = [f"{c.claim}: {c.verdict}" for c in claims if c.expected not in (None, c.verdict)]
     return finish(
         o, {"claims": [asdict(c) | {"conditions": [*map(bool, c.conditions)], "verdict": c.verdict}
                        for c in claims]},
-        f"{len(claims)} claims: {verdicts.count(HOLDS)} hold, {verdicts.count(DEPENDS)} depend, "
-        f"{verdicts.count(FAILS)} do not hold",
-        "where the lectures are off, the table says why", missed,
+        counted(claims), "where the lectures are off, the table says why", missed,
         lambda figure: draw(figure, seen),
     )  # fmt: skip
-
-
-def draw(figure: Any, seen: Seen) -> None:
-    left, right = figure.subplots(1, 2)
-    plot(left, seen["digits"], xlabel="images to learn from", ylabel="right answers",
-         title="Digits, from few images to many")  # fmt: skip
-    left.set_xscale("log")
-    left.set_xticks(EXAMPLES, map(str, EXAMPLES), minor=False)
-    left.minorticks_off()
-    plot(right, seen["carousel"], xlabel="steps into the past", ylabel="∂C_T / ∂C_t",
-         title="The constant error carousel")  # fmt: skip
 
 
 if __name__ == "__main__":

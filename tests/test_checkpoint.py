@@ -105,11 +105,19 @@ def test_parameters_have_their_names_in_the_file_for_other_programs(path):
         )
 
 
+ENDLESS_LIST, ENDLESS_DICT = [], {}
+ENDLESS_LIST.append(ENDLESS_LIST)
+ENDLESS_DICT["again"] = ENDLESS_DICT
+
+
 @pytest.mark.parametrize(
     ("tree", "says"),
     [
         ({"a": [1, {"f": print}]}, r"a\.1\.f is a builtin_function_or_method; expected tensors"),
-        ({1, 2}, "the object is a set"),
+        ({1, 2}, "the object is a set; expected"),
+        (nn.Linear, "the object is the class Linear; expected a model, or tensors"),
+        (ENDLESS_LIST, "the object contains itself"),
+        (ENDLESS_DICT, "the object contains itself"),
         ({"a": np.array(["x"])}, "a has dtype <U1"),
         (np.zeros(2, complex), "the array has dtype complex128"),
         ({"x": np.zeros(2, np.longdouble)}, "x has dtype float128"),
@@ -155,7 +163,7 @@ def test_a_model_that_is_there_is_filled_in_its_memory(path):
 
 def test_a_layer_without_configuration_needs_one_to_be_made_again(path):
     tg.save(nn.Linear(1, 1), path)
-    with pytest.raises(CheckpointError, match="no configuration of a model; make one"):
+    with pytest.raises(CheckpointError, match=r"make one .*: load.path, Linear.*, not load"):
         tg.load(path, nn.Linear)
     with pytest.raises(TypeError, match="config belongs to a model"):
         tg.save([1], path, config={})
@@ -184,10 +192,32 @@ def test_a_class_that_takes_another_configuration_says_so(path):
         tg.load(path, nn.Linear)
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda path: tg.save(path, nn.Linear(1, 1)), r"got a Linear; it is save\(model, path\)"),
+        (lambda path: tg.load(nn.Linear(1, 1), path), r"got a Linear; it is load\(path, model\)"),
+        (lambda path: tg.load(nn.Linear, path), r"got the class Linear; it is load\(path, model\)"),
+        (lambda path: tg.load(path, 3), "expected a model or its class, got an int"),
+    ],
+)
+def test_arguments_in_another_order_are_shown_the_right_one(path, call, says):
+    with pytest.raises(TypeError, match=says):
+        call(path)
+
+
+def test_what_makes_no_model_says_so(path):
+    tg.save(nn.Linear(1, 1), path, config={"a": 1})
+    with pytest.raises(CheckpointError, match="does not fit: dict makes a dict, and no model"):
+        tg.load(path, dict)
+
+
 def test_a_file_without_a_model_says_so(path):
     tg.save({"a": 1}, path)
-    with pytest.raises(CheckpointError, match="does not fit: it has no 'model'"):
+    with pytest.raises(CheckpointError, match="does not fit: it holds no model; load"):
         tg.load(path, Sized)
+    with pytest.raises(CheckpointError, match="does not fit: it holds no model; load"):
+        tg.load(path, Sized(2))
 
 
 # ------------------------------------------------------------------------ files that are not good

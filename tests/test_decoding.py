@@ -296,6 +296,13 @@ def test_logits_of_another_form_are_refused():
         tg.generate(lambda ids, state: (tg.zeros(1, 4), state), [0, 1], length=1)
 
 
+@pytest.mark.parametrize("run", [tg.generate, tg.beam_search])
+@pytest.mark.parametrize("result", [tg.zeros(1, 1, 2), (tg.zeros(1, 1, 2),), None])
+def test_a_step_that_returns_only_logits_is_refused(run, result):
+    with pytest.raises(TypeError, match=r"expected step\(ids, state\) to return \(logits, state\)"):
+        run(lambda ids, state: result, [0], length=3)
+
+
 def test_a_state_of_another_form_is_refused():
     with pytest.raises(ValueError, match=r"has shape \(3,\); expected \(\.\.\., 1, H\)"):
         tg.beam_search(always(0.0, 1.0), [0], (tg.zeros(3),), length=2)

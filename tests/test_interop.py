@@ -1,5 +1,7 @@
 """Weights under PyTorch's names: what goes where, what comes back, what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -113,6 +115,23 @@ def test_biases_that_have_no_place_are_not_dropped_silently():
         tg.from_torch(nn.RNN(3, 4, bias=False), tg.to_torch(nn.RNN(3, 4)))
 
 
+@pytest.mark.parametrize("prefixes", [["rnn."], ["encoder.rnn.", "decoder."]])
+def test_the_state_dict_of_a_whole_model_is_refused_with_the_part_to_pass(prefixes):
+    layer = nn.LSTM(3, 4)
+    given = {"head.weight": np.zeros((2, 4))}
+    given |= {p + name: array for p in prefixes for name, array in tg.to_torch(layer).items()}
+    below = '" and "'.join(prefixes)
+    says = f'below "{below}": pass that part alone, as model.{prefixes[0]}state_dict() gives it'
+    with pytest.raises(ValueError, match=re.escape(says) + "$"):
+        tg.from_torch(layer, given)
+
+
+@pytest.mark.parametrize(("given", "kind"), [(None, "None"), ("rnn.pt", "a str"), ([], "a list")])
+def test_what_is_no_state_dict_is_refused(given, kind):
+    with pytest.raises(TypeError, match=f"expected a state_dict, arrays by .*, got {kind}"):
+        tg.from_torch(nn.RNN(3, 4), given)
+
+
 @pytest.mark.parametrize("convert", [tg.to_torch, lambda layer: tg.from_torch(layer, {})])
 @pytest.mark.parametrize(
     ("layer", "error", "says"),
@@ -120,8 +139,8 @@ def test_biases_that_have_no_place_are_not_dropped_silently():
         (nn.GRU(3, 4), ValueError, "applies r before the product.* with reset_after=True"),
         (nn.RNN(3, 4, nonlinearity="sigmoid"), ValueError, "tanh and relu; this one has 'sigmoid'"),
         (nn.RNN(3, 4, nonlinearity=tg.sin), ValueError, "only tanh and relu; this one has <func"),
-        (nn.Linear(3, 4), TypeError, r"nn.RNN, nn.LSTM or nn.GRU, got Linear\(3, 4\)"),
-        (nn.Recurrent(nn.LSTMCell(3, 4)), TypeError, "got Recurrent"),
+        (nn.Linear(3, 4), TypeError, "nn.RNN, nn.LSTM or nn.GRU, got a Linear"),
+        (nn.Recurrent(nn.LSTMCell(3, 4)), TypeError, "got a Recurrent"),
     ],
 )
 def test_a_layer_that_pytorch_has_not_is_refused_with_the_reason(convert, layer, error, says):

@@ -44,7 +44,7 @@ def test_the_rows_of_the_confusion_are_the_truth(rng):
     for i, j in np.ndindex(5, 5):
         assert counts[i, j] == ((wanted == i) & (found == j)).sum()
     assert counts.trace() / counts.sum() == pytest.approx(metrics.accuracy(found, wanted))
-    with pytest.raises(ValueError, match="ids from 0 to 3; expected 0 to 2"):
+    with pytest.raises(ValueError, match="id 3; expected 0 to 2"):
         metrics.confusion(found, wanted, 3)
 
 

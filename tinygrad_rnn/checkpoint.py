@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from .autograd.checks import kind
 from .autograd.operations import array_of
 from .autograd.tensor import Tensor
 from .nn.module import Module
@@ -50,16 +51,18 @@ def save(obj: Any, path: str | Path, config: dict[str, Any] | None = None) -> No
     ...     load(path, nn.Linear)
     Linear(2, 1)
     """
-    if isinstance(path, Module):
-        raise TypeError("save: expected a path, got a Module; it is save(model, path)")
+    path = path_of(path, "save(model, path)")
     if isinstance(obj, Module):
         chosen = getattr(obj, "config", None) if config is None else config
         obj = {"model": obj.state_dict(), "config": chosen}
     elif config is not None:
-        raise TypeError(f"save: config belongs to a model, and this is a {type(obj).__name__}")
+        raise TypeError(f"save: config belongs to a model, and this is {kind(obj)}")
     arrays: Arrays = {}
-    tree = _said(obj, "", arrays)
-    text = {"version": VERSION, "sha256": _digest(tree, arrays), "tree": tree}
+    try:
+        tree = _said(obj, "", arrays)
+        text = {"version": VERSION, "sha256": _digest(tree, arrays), "tree": tree}
+    except RecursionError:
+        raise TypeError("save: the object contains itself, or is nested too deeply") from None
     from safetensors.numpy import save as serialized  # here: imports do not wait for it
 
     # In one entry: several come in an order that changes from file to file.
@@ -73,17 +76,29 @@ def load(path: str | Path, model: Module | Callable[..., Module] | None = None) 
     with the saved parameters.  With a model, that model, filled.  Without, all that is in the file:
     of a model and of a run a dict with "model" and "config".
 
-    Raises: CheckpointError for a file that is not ours, is damaged, or does not fit.
+    Raises: CheckpointError for a file that is not ours, is damaged, or does not fit; TypeError for
+    what is no path or no model.
     """
-    tree = _read(Path(path))
+    path = path_of(path, "load(path, model)")
+    if model is not None and not callable(model):
+        raise TypeError(f"load: expected a model or its class, got {kind(model)}")
+    tree = _read(path)
     if model is None:
         return tree
     with fitting(path):
+        if not isinstance(tree, dict) or "model" not in tree:
+            raise ValueError("it holds no model; load(path) alone gives what it holds")
         parameters = tree["model"]
         if not isinstance(model, Module):
+            name = getattr(model, "__name__", "Model")
             if tree["config"] is None:
-                raise ValueError("it has no configuration of a model; make one and pass that")
+                raise ValueError(
+                    "it has no configuration of a model; make one and pass that: "
+                    f"load(path, {name}(...)), not load(path, {name})"
+                )
             model = model(**tree["config"])
+            if not isinstance(model, Module):
+                raise TypeError(f"{name} makes {kind(model)}, and no model")
             for name, p in model.named_parameters():
                 p.data = p.data.astype(parameters[name].dtype) if name in parameters else p.data
         fill(model, parameters)
@@ -112,6 +127,13 @@ def fitting(path: str | Path) -> Iterator[None]:
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())  # in one line
         raise CheckpointError(f"{path} does not fit: {reason}") from None
+
+
+def path_of(given: Any, usage: str) -> Path:
+    """What was given, as a path.  Raises: TypeError that shows the usage where it is none."""
+    if not isinstance(given, str | os.PathLike):
+        raise TypeError(f"expected a path, got {kind(given)}; it is {usage}")
+    return Path(given)
 
 
 def check_folder(path: str | Path) -> None:
@@ -193,9 +215,9 @@ def _said(value: Any, name: str, arrays: Arrays) -> Any:
     Raises: TypeError for what is neither a number nor made of them.
     """
     if isinstance(value, Tensor | np.ndarray | np.generic):
-        kind = "tensor" if isinstance(value, Tensor) else "array"
-        kind = "number" if isinstance(value, np.generic) else kind
-        return {kind: _put_aside(np.asarray(array_of(value)), name, arrays)}
+        said = "tensor" if isinstance(value, Tensor) else "array"
+        said = "number" if isinstance(value, np.generic) else said
+        return {said: _put_aside(np.asarray(array_of(value)), name, arrays)}
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": str(value)}
     if value is None or isinstance(value, bool | int | float | str):
@@ -210,8 +232,8 @@ def _said(value: Any, name: str, arrays: Arrays) -> Any:
     if isinstance(value, dict):
         return {"dict": [[inner("key", key), inner(key, part)] for key, part in value.items()]}
     raise TypeError(
-        f"save: {name or 'the object'} is a {type(value).__name__}; expected tensors, arrays, "
-        "numbers and texts, in dicts, lists and tuples"
+        f"save: {name or 'the object'} is {kind(value)}; expected {'' if name else 'a model, or '}"
+        "tensors, arrays, numbers and texts, in dicts, lists and tuples"
     )
 
 
@@ -231,12 +253,12 @@ def _meant(said: Any, arrays: Arrays) -> Any:
         return [_meant(part, arrays) for part in said]
     if not isinstance(said, dict):
         return said
-    ((kind, content),) = said.items()
-    if kind == "dict":
+    ((what, content),) = said.items()
+    if what == "dict":
         return {_meant(key, arrays): _meant(part, arrays) for key, part in content}
-    if kind == "tuple":
+    if what == "tuple":
         return tuple(_meant(part, arrays) for part in content)
-    if kind == "float":
+    if what == "float":
         return float(content)
     array = arrays[content]
-    return Tensor(array) if kind == "tensor" else array[()] if kind == "number" else array
+    return Tensor(array) if what == "tensor" else array[()] if what == "number" else array

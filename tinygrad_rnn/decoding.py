@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .autograd.checks import kind, whole
 from .autograd.creation import Generator, rng_of
 from .autograd.operations import array_of
 from .autograd.primitives import log_softmax
@@ -41,7 +42,8 @@ def generate(
 
     Shapes: first (T,), whose continuation is a list of ids, or (T, B), which gives a list of B such
     lists; the state belongs to B sequences (1 for a single one).
-    Raises: ValueError for logits that hold NaN or infinity (-inf is fine: an id that never comes).
+    Raises: ValueError for logits that hold NaN or infinity (-inf is fine: an id that never comes);
+    TypeError for a step that does not return (logits, state).
 
     >>> up = lambda ids, state: (-(Tensor(np.arange(9.0)) - ids[..., None] - 1.0).square(), state)
     >>> generate(up, [3, 4], length=3, temperature=0)
@@ -51,7 +53,8 @@ def generate(
     """
     if not 0 <= temperature < np.inf:
         raise ValueError(f"generate: expected a temperature of at least 0, got {temperature}")
-    _check_numbers("generate", length=(length, 0), top_k=(top_k, 1), stop=(stop, 0))
+    whole("generate", 0, length=length, stop=0 if stop is None else stop)
+    whole("generate", 1, top_k=1 if top_k is None else top_k)
     ids = _prompt("generate", first)
     B = ids.shape[1]
     written: list[np.ndarray] = []
@@ -65,15 +68,6 @@ def generate(
     columns = np.reshape(written, (-1, B)).T.astype(int).tolist()
     texts = [text[: text.index(stop)] if stop in text else text for text in columns]
     return texts if np.ndim(array_of(first)) == 2 else texts[0]
-
-
-def _check_numbers(op: str, **given: tuple[Any, int]) -> None:
-    for name, (value, least) in given.items():
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if value is not None and not (whole and value >= least):
-            raise ValueError(
-                f"{op}: expected {name} to be a whole number of at least {least}, got {value!r}"
-            )
 
 
 class Hypothesis(NamedTuple):
@@ -107,7 +101,7 @@ def beam_search(
     Shapes: first (T,), which gives a list of `Hypothesis`, or (T, B), which gives B such lists.
     The tensors of the state are (..., B, H): row b belongs to sequence b, whatever comes before.
 
-    Raises: ValueError as `generate`, and for a state of another form.
+    Raises: as `generate`, and ValueError for a state of another form.
 
     >>> chances = np.log([[0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.8, 0.1, 0.1]])
     >>> step = lambda ids, state: (Tensor(chances[ids.data]), state)
@@ -117,7 +111,8 @@ def beam_search(
     [1, 1] 0.20
     [1, 0] 0.15
     """
-    _check_numbers("beam_search", length=(length, 1), width=(width, 1), stop=(stop, 0))
+    whole("beam_search", 1, length=length, width=width)
+    whole("beam_search", 0, stop=0 if stop is None else stop)
     if alpha < 0:
         raise ValueError(f"beam_search: expected alpha of at least 0, got {alpha}")
     ids = _prompt("beam_search", first)
@@ -192,14 +187,19 @@ def _prompt(name: str, first: Any) -> np.ndarray:
 def _next(name: str, step: Step, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
     """The logits (B, V) after the last id, in float64, and the new state."""
     with no_grad():
-        logits, state = step(Tensor(ids.astype(np.int64)), state)
+        found = step(Tensor(ids.astype(np.int64)), state)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise TypeError(
+            f"{name}: expected step(ids, state) to return (logits, state), got {kind(found)}"
+        )
+    logits, state = np.asarray(array_of(found[0])), found[1]
     if logits.ndim != 3 or logits.shape[:2] != ids.shape:
         T, B = ids.shape
         raise ValueError(
             f"{name}: for ids of shape {ids.shape} step gave logits of shape {logits.shape}; "
             f"expected (T, B, V) = ({T}, {B}, V)"
         )
-    last = array_of(logits)[-1].astype(np.float64)
+    last = logits[-1].astype(np.float64)
     if not np.isfinite(last.max(-1)).all():  # NaN is the largest of all
         raise ValueError(f"{name}: the logits hold NaN or infinity; has training diverged?")
     return last, state

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .autograd.checks import kind
 from .autograd.operations import array_of
 from .nn.cells import Cell, GRUCell, LSTMCell, RNNCell
 from .nn.layers import Stacked
@@ -33,11 +34,17 @@ def from_torch(layer: Stacked, state_dict: Mapping[str, Any]) -> Stacked:
     The layer then computes the same, to rounding; a GRU needs ``reset_after=True`` for that.
 
     Raises: ValueError for a layer that PyTorch has not (see `to_torch`), or one that lists all that
-    is missing, unexpected or misshapen in `state_dict`; the layer is as it was then.
+    is missing, unexpected or misshapen in `state_dict`; the layer is as it was then.  TypeError for
+    what is no layer or no state_dict.
     """
     cells = _cells(layer)
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            f"from_torch: expected a state_dict, arrays by their names, got {kind(state_dict)}"
+        )
     given = {name: np.asarray(array_of(value)) for name, value in state_dict.items()}
     expected = {name: shape for end, cell in cells.items() for name, shape in _shapes(cell, end)}
+    _check_prefix(given, next(iter(expected)))
     wrong = [f"{name} is missing" for name in expected if name not in given]
     wrong += [f"{name} is unexpected" for name in given if name not in expected]
     for name in expected.keys() & given.keys():
@@ -55,6 +62,17 @@ def from_torch(layer: Stacked, state_dict: Mapping[str, Any]) -> Stacked:
         found |= {f"cells.{i}.{name}": array for name, array in ours.items()}
     layer.load_state_dict(found)
     return layer
+
+
+def _check_prefix(given: Mapping[str, Array], first: str) -> None:
+    """Raises: ValueError where the layer is a part of a model, whose names stand before `first`."""
+    prefixes = [name.removesuffix(first) for name in given if name.endswith("." + first)]
+    if prefixes and first not in given:
+        found = " and ".join(f'"{prefix}"' for prefix in prefixes)
+        raise ValueError(
+            f"from_torch: this state_dict is of a whole model, with such a layer below {found}: "
+            f"pass that part alone, as model.{prefixes[0]}state_dict() gives it"
+        )
 
 
 def to_torch(layer: Stacked) -> dict[str, Array]:
@@ -122,7 +140,7 @@ def _cells(layer: Stacked) -> dict[str, Any]:
     Raises: TypeError, ValueError for a layer that PyTorch has not.
     """
     if not isinstance(layer, Stacked) or any(type(cell) not in GATES for cell in layer.cells):
-        raise TypeError(f"expected a layer nn.RNN, nn.LSTM or nn.GRU, got {layer!r:.90}")
+        raise TypeError(f"expected a layer nn.RNN, nn.LSTM or nn.GRU, got {kind(layer)}")
     first: Any = layer.cells[0]
     if isinstance(first, GRUCell) and not first.reset_after:
         raise ValueError(

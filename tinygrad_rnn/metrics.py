@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .autograd.checks import outside
 from .autograd.operations import array_of
 
 
@@ -50,10 +51,8 @@ def confusion(input: Any, target: Any, classes: int, ignore_index: int = -100) -
     predicted, wanted = _ids("confusion", input, target)
     counts = wanted != ignore_index
     pairs = np.stack([wanted[counts], predicted[counts]])
-    if pairs.size and not 0 <= pairs.min() <= pairs.max() < classes:
-        raise ValueError(
-            f"confusion: ids from {pairs.min()} to {pairs.max()}; expected 0 to {classes - 1}"
-        )
+    if wrong := outside(pairs, classes):
+        raise ValueError(f"confusion: {wrong}")
     return np.bincount(pairs[0] * classes + pairs[1], minlength=classes**2).reshape(classes, -1)
 
 

@@ -70,13 +70,11 @@ def test_a_file_that_cannot_be_written_is_said_at_once(demo, capsys):
     with pytest.raises(SystemExit, match="2"):
         demo("claims").main(["--markdown", "no/such/folder/c.md"])
     err = capsys.readouterr().err
-    assert err == (
-        "claims.py: argument --markdown: no/such/folder/c.md: No such file or directory\n"
-    )
+    assert err == "claims.py: --markdown no/such/folder/c.md: No such file or directory\n"
 
 
 def test_a_tiny_budget_runs_through_and_is_honest(demo, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo("claims"), "STARTS", 1)
+    monkeypatch.setattr(demo("_claims"), "STARTS", 1)
     monkeypatch.setattr(demo("_claims"), "TURNS", 1)
     png, md = tmp_path / "claims.png", tmp_path / "claims.md"
     ran = run("claims", "--seconds", "0.2", "--plot", str(png), "--markdown", str(md))
@@ -93,6 +91,7 @@ def test_a_tiny_budget_runs_through_and_is_honest(demo, run, tmp_path, monkeypat
     assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {8}
     named = {c["demo"] for c in ran.figures["claims"]} - {""}
     assert all((DEMOS / name).is_file() for name in named)
+    assert {"deep.py", "frames.py"} <= named
     assert png.read_bytes().startswith(b"\x89PNG")
 
 

@@ -110,7 +110,7 @@ def test_the_number_of_steps_follows_from_seconds_and_not_from_the_clock(shared,
     history = shared.trained(budget, Slope(), lambda m, _: m.x.sum(), lambda: None, 60, "down")
     assert history.steps == 30
     assert budget.spent == history.seconds
-    assert re.match(r"down +█.*▁ +loss 0\.8\d+ after 30 steps, 0\.\d s\n", capsys.readouterr().out)
+    assert re.search(r"down +█.*▁ +loss 0\.8\d+ after 30 steps, 0\.\d s\n", capsys.readouterr().out)
 
 
 def test_training_ends_when_the_task_is_solved(shared, capsys):
@@ -286,6 +286,14 @@ def test_the_list_says_what_a_demo_lacks(demo, tmp_path, monkeypatch, capsys):
     assert main.main() == 0
     says = "no-such-package is not installed: pip install --editable '.[demos]'"
     assert capsys.readouterr().out == f"a.py  A demo (3 s). [{says}]\n"
+
+
+def test_the_list_ends_quietly_when_nobody_reads_on(program):
+    ran = program("-c", (
+        "import subprocess, sys; demos = subprocess.Popen([sys.executable, '-u', '-m', 'demos'],"
+        "stdout=subprocess.PIPE); demos.stdout.readline(); demos.stdout.close(); demos.wait()"
+    ))  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_without_the_package_the_list_says_what_is_missing(program):

@@ -148,19 +148,51 @@ X1, X2, W1, W2 = tg.zeros(2, 3, 5), tg.zeros(2, 3, 5, 5), tg.zeros(4, 3, 2), tg.
         (lambda: F.conv1d(X1, W1, groups=3), "O divisible by groups=3"),
         (lambda: F.conv1d(X1, W1, groups=0), "groups=0"),
         (lambda: F.conv1d(X1, W1, dilation=5), "can't be greater than actual input size"),
-        (lambda: F.conv1d(X1, W1, stride=0), "got a window of .2,., stride=.0,."),
-        (lambda: F.conv1d(X1, W1, padding=-1), "padding=-1"),
+        (lambda: F.conv1d(X1, W1, stride=0), "expected stride to be .* at least 1; got 0"),
+        (lambda: F.conv1d(X1, W1, padding=-1), "expected padding to be .* at least 0; got -1"),
         (lambda: F.conv2d(X2, W2, stride=(1, 2, 3)), "one for each of 2 dims; got .1, 2, 3."),
+        (lambda: F.conv1d(X1, W1, tg.zeros(5)), r"the bias has shape \(5,\); expected \(4,\)"),
         (lambda: F.conv1d(X1, W1, padding="same", stride=2), 'with stride 1 "same"; got'),
         (lambda: F.conv1d(X1, W1, padding="full"), "got padding='full'"),
         (lambda: F.max_pool1d(X1, 2, padding=2), "pad should be at most half of the kernel size"),
         (lambda: F.avg_pool2d(X2, 6), "avg_pool2d: Kernel size can't be greater"),
-        (lambda: nn.Conv1d(3, 4, 2, groups=2), "groups=2 must divide in_channels=3"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: nn.Conv1d(3, 4, 2, groups=2), "groups=2 must divide in_channels=3"),
+        (lambda: nn.Conv1d(-1, 4, 2), "Conv1d: expected in_channels .* at least 0, got -1"),
+        (lambda: nn.Conv1d(3, 4, 2, groups=1.0), "expected groups .* at least 1, got 1.0"),
+        (lambda: nn.Conv2d(3, 4, 0), "Conv2d: expected kernel_size .* at least 1.*; got 0"),
+        (lambda: nn.Conv2d(3, 4, (3, 3, 3)), r"each of 2 dims; got \(3, 3, 3\)"),
+        (lambda: nn.Conv1d(3, 4, 2.5), "a whole number of at least 1; got 2.5"),
+        (lambda: nn.Conv1d(3, 4, 2, dilation=None), "expected dilation to be .*; got None"),
+        (lambda: nn.Conv1d(3, 4, 2, padding="foo"), "Conv1d: padding is .* got padding='foo'"),
+        (lambda: nn.MaxPool1d(0), "MaxPool1d: expected kernel_size to be .*; got 0"),
+        (lambda: nn.MaxPool2d(2, padding=(0, 2)), "MaxPool2d: pad should be at most half"),
+        (lambda: nn.AvgPool2d((2, 2, 2)), "AvgPool2d: expected kernel_size"),
+    ],
+)
+def test_sizes_are_looked_at_when_a_module_is_made(make, says):
+    with pytest.raises(ValueError, match=says):
+        make()
+
+
+def test_sizes_are_numpys_whole_numbers_as_well():
+    two = np.int64(2)
+    conv = nn.Conv2d(two, 4, two, stride=two, padding=np.array([1, 0]))
+    assert nn.AvgPool2d(two)(conv(tg.zeros(1, 2, 4, 4))).shape == (1, 4, 1, 1)
+
+
+def test_what_is_not_supported_is_said_by_the_class_that_was_made():
+    with pytest.raises(NotImplementedError, match=r"^Conv2d: device= is not supported"):
+        nn.Conv2d(3, 4, 2, device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -129,10 +129,9 @@ def test_a_padding_outside_the_table_is_an_error(padding_idx):
         F.embedding([0], tg.ones(4, 3), padding_idx)
 
 
-@pytest.mark.parametrize("ids", [[0, 4], [-1, 0]])
-def test_ids_outside_the_table_are_an_error_that_shows_them(ids):
-    low, high = min(ids), max(ids)
-    with pytest.raises(IndexError, match=rf"out of range.*from {low} to {high}.*\(4, 3\).*0 to 3"):
+@pytest.mark.parametrize(("ids", "strange"), [([0, 4], 4), ([-1, 0], -1), (9, 9)])
+def test_ids_outside_the_table_are_an_error_that_shows_one(ids, strange):
+    with pytest.raises(IndexError, match=rf"of range.*: id {strange}; expected 0 to 3.*\(4, 3\)"):
         F.embedding(ids, tg.ones(4, 3))
 
 
@@ -243,8 +242,8 @@ def test_one_hot():
 @pytest.mark.parametrize(
     ("ids", "classes", "kind", "message"),
     [
-        ([0, 3], 3, ValueError, "ids from 0 to 3; expected 0 to 2"),
-        ([-1, 0], -1, ValueError, "ids from -1 to 0"),
+        ([0, 3], 3, ValueError, "one_hot: id 3; expected 0 to 2"),
+        ([-1, 0], -1, ValueError, "one_hot: id -1; expected 0 to 0"),
         (np.zeros(0, int), -1, ValueError, "no ids to infer num_classes"),
         ([0.5], 3, TypeError, "expected integers, got dtype float64"),
     ],

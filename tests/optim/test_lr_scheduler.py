@@ -94,7 +94,10 @@ def test_defaults_are_pytorchs():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda o: lr_scheduler.StepLR(o, 0), "step_size of at least 1, got 0"),
+        (
+            lambda o: lr_scheduler.StepLR(o, 0),
+            "step_size to be a whole number of at least 1, got 0",
+        ),
         (lambda o: lr_scheduler.LinearLR(o, start_factor=0), "0 < start_factor <= 1"),
         (lambda o: lr_scheduler.LinearLR(o, end_factor=1.5), "0 <= end_factor <= 1"),
         (lambda o: lr_scheduler.CosineAnnealingLR(o, 0), "T_max above 0, got 0"),

@@ -165,7 +165,7 @@ def test_the_state_of_another_schedule_is_refused_and_nothing_changes():
 
 @pytest.mark.parametrize("make", CHAINABLE + OTHERS)
 def test_what_is_no_optimizer_is_refused(make):
-    with pytest.raises(TypeError, match="expected an Optimizer, got list"):
+    with pytest.raises(TypeError, match="expected optimizer to be of class Optimizer, got a list"):
         make([tg.zeros(1, requires_grad=True)])
 
 

@@ -1,7 +1,5 @@
 """`fuse`: a function of several ops as one line of the tape, with the same numbers."""
 
-import importlib
-
 import numpy as np
 import pytest
 
@@ -10,17 +8,7 @@ from tinygrad_rnn.autograd.tape import tape
 from tinygrad_rnn.nn import functional as F
 from tinygrad_rnn.recurrent.fuse import fuse
 
-readings = importlib.import_module("tinygrad_rnn.recurrent.readings")
-
 SLOPE = 2.0
-
-
-@pytest.fixture
-def on_numpy(monkeypatch):
-    """The kernels as plain Python: what is tested here does not depend on the compiler."""
-    made = readings.Loop
-    monkeypatch.setattr(readings, "Loop", lambda plan, dtype: made(plan, dtype, "numpy"))
-    monkeypatch.setattr(readings.jit, "why_absent", lambda: None)
 
 
 def swish(x):

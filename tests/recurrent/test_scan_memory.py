@@ -53,14 +53,6 @@ class Scaled(nn.Module):
 
 
 @pytest.fixture
-def on_numpy(monkeypatch):
-    """The loop as plain Python: what is tested here does not depend on the compiler."""
-    made = readings.Loop
-    monkeypatch.setattr(readings, "Loop", lambda plan, dtype: made(plan, dtype, "numpy"))
-    monkeypatch.setattr(readings.jit, "why_absent", lambda: None)
-
-
-@pytest.fixture
 def traces(monkeypatch):
     """How often a cell was read."""
     counted, trace = [], readings.trace

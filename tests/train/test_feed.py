@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 
+import tinygrad_rnn as tg
 from tinygrad_rnn.train.feed import EPOCH_ENDS, Feed
+from tinygrad_rnn.utils.data import DataLoader
 
 
 def test_an_iterable_is_fed_again_and_again():
-    feed = Feed("ab")
+    feed = Feed(["a", "b"])
     assert [feed.next() for _ in range(5)] == ["a", "b", EPOCH_ENDS, "a", "b"]
     assert feed.taken == 2
     assert feed.has_epochs
@@ -34,6 +37,13 @@ def test_an_iterator_is_refused_with_the_cure():
         Feed(i for i in range(3))
 
 
-def test_a_number_is_refused():
-    with pytest.raises(TypeError, match="batches or a function, got int"):
-        Feed(3)
+@pytest.mark.parametrize(("given", "kind"), [(3, "an int"), (DataLoader, "the class DataLoader")])
+def test_what_holds_no_batches_is_refused(given, kind):
+    with pytest.raises(TypeError, match=f"batches or a function, got {kind}"):
+        Feed(given)
+
+
+@pytest.mark.parametrize("given", [tg.ones(3, 2), np.ones(3), "abc", {"x": 1}], ids=type)
+def test_a_single_batch_is_not_taken_apart(given):
+    with pytest.raises(TypeError, match=r"got a .*; put a single batch in a list"):
+        Feed(given)

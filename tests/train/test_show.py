@@ -64,6 +64,16 @@ def test_elsewhere_there_are_plain_lines(monkeypatch, capsys):
         assert part in lines[1]
 
 
+def test_a_short_run_ends_with_a_line_too(capsys):
+    training = trainer()
+    training.fit([tg.ones(1, 1)], lambda model: 0.25, steps=3)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "step 3  train" in line
+    assert "validation 0.25" in line
+    training.fit([tg.ones(1, 1)], steps=0)
+    assert capsys.readouterr().out == ""
+
+
 def test_silence_is_silence(capsys):
     training = trainer(show=False, callbacks=[lambda training: None])
     training.fit([tg.tensor([[float("nan")]])], steps=2)

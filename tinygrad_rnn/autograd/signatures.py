@@ -14,7 +14,8 @@ def lacks(*names: str) -> Callable[[F], F]:
         @wraps(f)
         def call(*args: Any, **options: Any) -> Any:
             if options:
-                refuse(f.__qualname__.removesuffix(".__init__"), options, names)
+                made = f.__name__ == "__init__"  # of a subclass, perhaps
+                refuse(type(args[0]).__name__ if made else f.__name__, options, names)
             return f(*args, **options)
 
         return call  # type: ignore[return-value]

@@ -2,23 +2,15 @@
 
 from . import functional, init, utils
 from .cells import GRUCell, LSTMCell, RNNCell
-from .layers import GRU, LSTM, RNN, Recurrent
-from .module import Module, ModuleList, Parameter, Sequential
-from .modules import (
+from .function_modules import (
     ELU,
     AvgPool1d,
     AvgPool2d,
     BCEWithLogitsLoss,
-    Conv1d,
-    Conv2d,
     CrossEntropyLoss,
-    Dropout,
-    Embedding,
     Identity,
     L1Loss,
-    LayerNorm,
     LeakyReLU,
-    Linear,
     LogSoftmax,
     MaxPool1d,
     MaxPool2d,
@@ -31,6 +23,9 @@ from .modules import (
     Softplus,
     Tanh,
 )
+from .layers import GRU, LSTM, RNN, Recurrent
+from .module import Module, ModuleList, Parameter, Sequential
+from .modules import Conv1d, Conv2d, Dropout, Embedding, LayerNorm, Linear
 from .recurrent_dropout import RecurrentDropout
 
 __all__ = [

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.checks import whole
 from ..autograd.functions import concat, relu, sigmoid, tanh
 from ..autograd.tensor import Tensor
 from ..recurrent.unroll import State, map_state
@@ -30,6 +31,8 @@ class Cell(Module):
     parts = 1  # tensors in the state
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
+        whole(type(self).__name__, 0, input_size=input_size)
+        whole(type(self).__name__, 1, hidden_size=hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
 
     def __call__(self, x: Tensor, state: State = None, **seen: Tensor) -> tuple[Tensor, State]:
@@ -95,6 +98,7 @@ class RNNCell(Cell):
         return NONLINEARITIES[f] if isinstance(f, str) else f
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, I), h (B, H) -> h', as the output and as the state."""
         h = self.activation(self.linear(concat([h, x], dim=-1)))
         return h, h
 
@@ -124,6 +128,7 @@ class LSTMCell(Cell):
             self.gates.bias.data[hidden_size : 2 * hidden_size] = forget_bias
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """x (B, I), (h, c), both (B, H) -> h', (h', c')."""
         h, c = state
         i, f, g, o = self.gates(concat([h, x], dim=-1)).chunk(4, dim=-1)
         c = sigmoid(f) * c + sigmoid(i) * tanh(g)
@@ -158,6 +163,7 @@ class GRUCell(Cell):
             self.candidate = Linear(hidden_size + input_size, hidden_size, bias)
 
     def forward(self, x: Tensor, h: Tensor, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x (B, I), h (B, H) -> h', as the output and as the state; `seen` (B, H) stands for h."""
         seen = h if seen is None else seen  # what the products read of h: see `RecurrentDropout`
         r, z = sigmoid(self.gates(concat([seen, x], dim=-1))).chunk(2, dim=-1)
         if self.reset_after:

@@ -6,6 +6,9 @@ L' = floor((L + 2 padding - dilation (kernel - 1) - 1) / stride) + 1, and H' and
 
 import math
 from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..autograd import primitives
 from ..autograd.signatures import lacks
@@ -15,6 +18,15 @@ from ..autograd.windows import positions, windows
 Sizes = int | Sequence[int]
 """A number for each dim, or one for all."""
 Each = tuple[int, ...]
+
+
+class Geometry(NamedTuple):
+    """Windows over n dims: a number for each dim, and the padding before and after."""
+
+    size: Each
+    stride: Each
+    dilation: Each
+    sides: list[tuple[int, int]]
 
 
 def conv1d(
@@ -67,7 +79,13 @@ def _convolved(
             f"groups={groups}; got shape {weight.shape}"
         )
     O, C, *kernel = weight.shape
-    seen = _windows(f"conv{n}d", n, x, kernel, stride, padding, dilation)  # (..., C, *K, *L)
+    if bias is not None and bias.shape != (O,):
+        raise ValueError(
+            f"conv{n}d: the bias has shape {bias.shape}; expected {(O,)}, as the weight has shape "
+            f"{weight.shape}"
+        )
+    sizes = geometry(f"conv{n}d", n, kernel, stride, padding, dilation)
+    seen = _windows(f"conv{n}d", x, sizes)  # (..., C, *K, *L)
     if x.shape[-n - 1] != C * groups:
         raise ValueError(
             f"conv{n}d: x of shape {x.shape} has {x.shape[-n - 1]} channels; expected "
@@ -110,7 +128,8 @@ def max_pool2d(
 def _largest(
     n: int, input: Tensor, size: Sizes, stride: Sizes | None, padding: Sizes, dilation: Sizes
 ) -> Tensor:
-    seen = _pooled(f"max_pool{n}d", n, input, size, stride, padding, dilation, -math.inf)
+    name = f"max_pool{n}d"
+    seen = _windows(name, input, pooling(name, n, size, stride, padding, dilation), -math.inf)
     return seen.amax(tuple(range(-2 * n, -n)))
 
 
@@ -141,54 +160,21 @@ def avg_pool2d(
 def _mean(
     n: int, input: Tensor, size: Sizes, stride: Sizes | None, padding: Sizes, count_pad: bool
 ) -> Tensor:
+    name = f"avg_pool{n}d"
     if not count_pad:
-        raise NotImplementedError(f"avg_pool{n}d: count_include_pad=False is not supported")
-    seen = _pooled(f"avg_pool{n}d", n, input, size, stride, padding, 1, 0.0)
+        raise NotImplementedError(f"{name}: count_include_pad=False is not supported")
+    seen = _windows(name, input, pooling(name, n, size, stride, padding))
     return seen.mean(tuple(range(-2 * n, -n)))
 
 
-def _pooled(
-    name: str,
-    n: int,
-    x: Tensor,
-    size: Sizes,
-    stride: Sizes | None,
-    padding: Sizes,
-    dilation: Sizes,
-    value: float,
-) -> Tensor:
-    """The windows that a pooling reduces."""
-    if any(2 * width > k for width, k in zip(_each(padding, n), _each(size, n), strict=True)):
-        raise ValueError(
-            f"{name}: pad should be at most half of the kernel size; got padding={padding}, "
-            f"kernel_size={size}"
-        )
-    stride = size if stride is None else stride
-    return _windows(name, n, x, size, stride, padding, dilation, value)
-
-
-def _windows(
-    name: str,
-    n: int,
-    x: Tensor,
-    size: Sizes,
-    stride: Sizes,
-    padding: Sizes | str,
-    dilation: Sizes,
-    value: float = 0.0,
-) -> Tensor:
+def _windows(name: str, x: Tensor, sizes: Geometry, value: float = 0.0) -> Tensor:
     """Every window of x, around which `value` is put: (..., C, *S) -> (..., C, *size, *L)."""
+    size, stride, dilation, sides = sizes
+    n = len(size)
     if x.ndim not in (n + 1, n + 2):
         dims = ["L", "H, W"][n - 1]
         raise ValueError(
             f"{name}: expected x of shape (B, C, {dims}) or (C, {dims}), got {x.shape}"
-        )
-    size, stride, dilation = _each(size, n), _each(stride, n), _each(dilation, n)
-    sides = _sides(name, padding, size, stride, dilation)
-    if min(*size, *stride, *dilation) < 1 or min(map(min, sides)) < 0:
-        raise ValueError(
-            f"{name}: expected sizes of at least 1 (padding 0); got a window of {size}, "
-            f"stride={stride}, padding={padding}, dilation={dilation}"
         )
     if max(map(max, sides)):
         widths = [(0, 0)] * (x.ndim - n) + sides
@@ -201,26 +187,49 @@ def _windows(
     return Tensor.apply(windows, x, size=size, stride=stride, dilation=dilation)
 
 
-def _sides(
-    name: str, padding: Sizes | str, size: Each, stride: Each, dilation: Each
-) -> list[tuple[int, int]]:
-    """The padding before and after, of each dim; "same" puts an odd one at the end, as PyTorch."""
-    if padding == "valid":
-        return [(0, 0)] * len(size)
+def geometry(
+    name: str, n: int, size: Sizes, stride: Sizes, padding: Sizes | str, dilation: Sizes
+) -> Geometry:
+    """All that is known of the windows before there is an x; an odd "same" is larger at the end.
+
+    Raises: ValueError that names what is wrong.
+    """
+    size = _each(name, "kernel_size", size, n)
+    stride, dilation = _each(name, "stride", stride, n), _each(name, "dilation", dilation, n)
     if not isinstance(padding, str):
-        return [(width, width) for width in _each(padding, len(size))]
-    if padding != "same" or max(stride) > 1:
+        sides = [(width, width) for width in _each(name, "padding", padding, n, least=0)]
+    elif padding == "valid":
+        sides = [(0, 0)] * n
+    elif padding == "same" and max(stride) == 1:
+        totals = [d * (k - 1) for k, d in zip(size, dilation, strict=True)]
+        sides = [(total // 2, total - total // 2) for total in totals]
+    else:
         raise ValueError(
             f'{name}: padding is a number for each dim, "valid", or with stride 1 "same"; got '
             f"padding={padding!r}, stride={stride}"
         )
-    totals = [d * (k - 1) for k, d in zip(size, dilation, strict=True)]
-    return [(total // 2, total - total // 2) for total in totals]
+    return Geometry(size, stride, dilation, sides)
 
 
-def _each(given: Sizes, n: int) -> Each:
-    """A number for each of n dims."""
-    sizes = (given,) * n if isinstance(given, int) else tuple(given)
-    if len(sizes) != n:
-        raise ValueError(f"expected one number, or one for each of {n} dims; got {given}")
-    return sizes
+def pooling(
+    name: str, n: int, size: Sizes, stride: Sizes | None, padding: Sizes, dilation: Sizes = 1
+) -> Geometry:
+    """The `geometry` of a pooling; its stride is the size of the window unless given."""
+    found = geometry(name, n, size, size if stride is None else stride, padding, dilation)
+    if any(2 * width > k for (width, _), k in zip(found.sides, found.size, strict=True)):
+        raise ValueError(
+            f"{name}: pad should be at most half of the kernel size; got padding={padding}, "
+            f"kernel_size={size}"
+        )
+    return found
+
+
+def _each(name: str, what: str, value: Any, n: int, least: int = 1) -> Each:
+    """A whole number for each of n dims."""
+    sizes = np.array(value)
+    if sizes.dtype.kind not in "iu" or sizes.shape not in ((), (n,)) or sizes.min() < least:
+        each = "" if n == 1 else f", or one for each of {n} dims"
+        raise ValueError(
+            f"{name}: expected {what} to be a whole number of at least {least}{each}; got {value!r}"
+        )
+    return tuple(np.broadcast_to(sizes, n).tolist())

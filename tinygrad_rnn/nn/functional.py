@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import primitives
+from ..autograd.checks import outside, probability
 from ..autograd.creation import Generator, drawn
 from ..autograd.functions import log_softmax as _log_softmax
 from ..autograd.functions import relu as _relu
@@ -157,18 +158,23 @@ def embedding(
     ids = np.asarray(array_of(input))
     if ids.dtype.kind not in "iu":
         raise TypeError(f"embedding: expected ids that are integers, got dtype {ids.dtype}")
-    if ids.size and not 0 <= ids.min() <= ids.max() < len(weight):
+    if wrong := outside(ids, len(weight)):
         raise IndexError(
-            f"embedding: index out of range in self: ids go from {ids.min()} to {ids.max()}, "
-            f"but the weight of shape {weight.shape} has rows 0 to {len(weight) - 1}"
+            f"embedding: index out of range in self: {wrong}, as the weight has shape "
+            f"{weight.shape}"
         )
     rows = weight[ids]
     if padding_idx is None:
         return rows
-    if not -len(weight) <= padding_idx < len(weight):
-        raise ValueError(f"embedding: padding_idx {padding_idx} is no row of {len(weight)}")
-    padding = (ids == padding_idx % len(weight))[..., None]
+    padding = (ids == padding_row(padding_idx, len(weight)))[..., None]
     return where(padding, rows.detach(), rows)
+
+
+def padding_row(padding_idx: int, n: int) -> int:
+    """`padding_idx`, counted from the end where it is negative, as one of n rows."""
+    if not -n <= padding_idx < n:
+        raise ValueError(f"embedding: padding_idx {padding_idx} is no row of {n}")
+    return padding_idx % n
 
 
 def layer_norm(
@@ -183,7 +189,7 @@ def layer_norm(
     The variance is that of all values (not corrected by one).  Source: Ba, Kiros and Hinton 2016.
     Raises: ValueError where the last dims of the input are not `normalized_shape`.
     """
-    sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    sizes = tuple(np.atleast_1d(normalized_shape).tolist())
     if input.shape[-len(sizes) :] != sizes:
         raise ValueError(
             f"layer_norm: expected an input whose last dims are {sizes}, got shape {input.shape}"
@@ -207,8 +213,7 @@ def dropout(
 
     Raises: ValueError for p outside [0, 1].
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    probability(p)
     _never_in_place("dropout", inplace)
     if not training or p == 0:
         return input
@@ -232,10 +237,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
         if not ids.size:
             raise ValueError("one_hot: no ids to infer num_classes from; say how many classes")
         num_classes = int(ids.max()) + 1
-    if ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
-        raise ValueError(
-            f"one_hot: ids from {ids.min()} to {ids.max()}; expected 0 to {num_classes - 1}"
-        )
+    if wrong := outside(ids, num_classes):
+        raise ValueError(f"one_hot: {wrong}")
     return Tensor((ids[..., None] == np.arange(num_classes)).astype(np.int64))
 
 

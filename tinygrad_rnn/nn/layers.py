@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.checks import probability, whole
 from ..autograd.functions import as_tensor, cat, stack
 from ..autograd.recording import mode
 from ..autograd.signatures import lacks
@@ -47,11 +48,11 @@ class Recurrent(Module):
             raise ValueError(
                 f"Recurrent: expected {self.directions} cells for each layer, got {len(self.cells)}"
             )
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout}")
+        probability(dropout)
         self.batch_first, self.dropout, self.bidirectional = batch_first, dropout, bidirectional
 
     def forward(self, input: Tensor, hx: State = None, lengths: Any = None) -> tuple[Tensor, State]:
+        """x (T, B, I), the state, lengths (B,) -> outputs (T, B, H), the last state."""
         xs, batched = self._time_first(input)
         state = None if hx is None else map_state(as_tensor, hx)
         states: Sequence[State] = [None] * len(self.cells)
@@ -129,6 +130,7 @@ class Column:
         self.cells = cells
 
     def initial_state(self, batch_size: int) -> State:
+        """The states of all cells, each (B, H), side by side: (B, L H)."""
         return _joined([cell.initial_state(batch_size) for cell in self.cells])
 
     def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -179,11 +181,8 @@ class Stacked(Recurrent):
         dropout: float,
         bidirectional: bool,
     ) -> None:
-        if input_size < 0 or hidden_size < 1 or num_layers < 1:
-            raise ValueError(
-                f"{self._name()}: expected hidden_size and num_layers of at least 1, got "
-                f"input_size={input_size}, hidden_size={hidden_size}, num_layers={num_layers}"
-            )
+        whole(self._name(), 0, input_size=input_size)
+        whole(self._name(), 1, hidden_size=hidden_size, num_layers=num_layers)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         directions = 2 if bidirectional else 1
         sizes = [input_size] + [hidden_size * directions] * (num_layers - 1)
@@ -192,6 +191,7 @@ class Stacked(Recurrent):
         self._column = Column(self.cells)
 
     def forward(self, input: Tensor, hx: State = None, lengths: Any = None) -> tuple[Tensor, State]:
+        """x (T, B, I), states (L, B, H), lengths (B,) -> outputs (T, B, H), last states."""
         xs, batched = self._time_first(input)
         state = None if hx is None else map_state(as_tensor, hx)
         if xs.ndim != 3 or xs.shape[2] != self.input_size:

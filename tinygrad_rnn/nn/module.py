@@ -255,6 +255,7 @@ class Sequential(ModuleList):
         super().__init__(modules)
 
     def forward(self, x: Any) -> Any:
+        """What the last module gives, each having been given what the one before it gave."""
         for module in self:
             x = module(x)
         return x

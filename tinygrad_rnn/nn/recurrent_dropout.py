@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 
+from ..autograd.checks import probability
 from ..autograd.tensor import Tensor
 from ..recurrent.unroll import State
 from . import functional as F
@@ -36,8 +37,7 @@ class RecurrentDropout(Module):
     """
 
     def __init__(self, cell: Module, p: float = 0.5) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        probability(p)
         self.cell, self.p = cell, p
         self.carries_h = "seen" in inspect.signature(cell.forward).parameters
 
@@ -48,6 +48,7 @@ class RecurrentDropout(Module):
         return state, F.dropout(Tensor(np.ones(h.shape, h.dtype)), self.p, self.training)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """x (B, I), (state of the cell, mask (B, H)) -> output (B, H), the new pair."""
         inner, mask = state
         if self.training:
             h, others = _split(inner)

@@ -10,9 +10,10 @@ from math import cos, inf, pi
 from types import FunctionType
 from typing import Any, SupportsFloat
 
+from ..autograd.checks import whole
 from .optimizer import Optimizer
 from .schedule import LRScheduler as LRScheduler
-from .schedule import check_optimizer, check_word, for_each_group
+from .schedule import check_word
 
 
 class StepLR(LRScheduler):
@@ -21,8 +22,7 @@ class StepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        if step_size < 1:
-            raise ValueError(f"StepLR: expected a step_size of at least 1, got {step_size}")
+        whole("StepLR", 1, step_size=step_size)
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -133,8 +133,7 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
-        check_optimizer(self, optimizer)
-        self.lr_lambdas: list[Any] = for_each_group("lr_lambda", lr_lambda, optimizer)
+        self.lr_lambdas: list[Any] = self._for_each_group("lr_lambda", lr_lambda, optimizer)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -274,7 +273,6 @@ class OneCycleLR(LRScheduler):
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
-        check_optimizer(self, optimizer)
         if total_steps is None and epochs is not None and steps_per_epoch is not None:
             total_steps = epochs * steps_per_epoch
         if not isinstance(total_steps, int) or total_steps <= 0:
@@ -285,6 +283,7 @@ class OneCycleLR(LRScheduler):
         if not 0 <= pct_start <= 1:
             raise ValueError(f"OneCycleLR: expected 0 <= pct_start <= 1, got {pct_start}")
         check_word("anneal_strategy", anneal_strategy, ("cos", "linear"))
+        peak = self._for_each_group("max_lr", max_lr, optimizer)
         groups = optimizer.param_groups
         if cycle_momentum and not all("momentum" in g or "betas" in g for g in groups):
             raise ValueError(
@@ -293,11 +292,10 @@ class OneCycleLR(LRScheduler):
         self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
         self.cycle_momentum = cycle_momentum
 
-        peak = for_each_group("max_lr", max_lr, optimizer)
         start = [rate / div_factor for rate in peak]
         end = [rate / final_div_factor for rate in start]
-        low = for_each_group("base_momentum", base_momentum, optimizer)
-        high = for_each_group("max_momentum", max_momentum, optimizer)
+        low = self._for_each_group("base_momentum", base_momentum, optimizer)
+        high = self._for_each_group("max_momentum", max_momentum, optimizer)
         top = pct_start * total_steps - 1
         # (step, rates, momenta): the schedule leads from each of them to the next
         self.knots = [(0, start, high), (top, peak, low), (total_steps - 1, end, high)]
@@ -366,8 +364,7 @@ class ReduceLROnPlateau(LRScheduler):
             raise ValueError(f"ReduceLROnPlateau: expected factor < 1, got {factor}")
         check_word("mode", mode, ("min", "max"))
         check_word("threshold_mode", threshold_mode, ("rel", "abs"))
-        check_optimizer(self, optimizer)
-        for_each_group("min_lr", min_lr, optimizer)
+        self._for_each_group("min_lr", min_lr, optimizer)
         self.mode, self.factor, self.patience, self.threshold = mode, factor, patience, threshold
         self.threshold_mode, self.cooldown = threshold_mode, cooldown
         self.min_lr, self.eps = min_lr, eps
@@ -389,7 +386,7 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            lows = for_each_group("min_lr", self.min_lr, self.optimizer)
+            lows = self._for_each_group("min_lr", self.min_lr, self.optimizer)
             reduced = [max(rate * self.factor, low) for rate, low in zip(rates, lows, strict=True)]
             pairs = zip(rates, reduced, strict=True)
             rates = [new if rate - new > self.eps else rate for rate, new in pairs]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, ClassVar
 
+from ..autograd.checks import instance
 from .optimizer import Optimizer
 
 
@@ -27,7 +28,7 @@ class LRScheduler:
     apart: ClassVar[tuple[str, ...]] = ("optimizer",)  # what a state_dict does not just copy
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        check_optimizer(self, optimizer)
+        instance(type(self).__name__, Optimizer, optimizer=optimizer)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
@@ -82,6 +83,18 @@ class LRScheduler:
             group["lr"] = float(rate)
         self._last_lr = self._rates()
 
+    def _for_each_group(self, name: str, value: Any, optimizer: Optimizer) -> list[Any]:
+        """One value for each parameter group: a list as it is, a single one repeated."""
+        instance(type(self).__name__, Optimizer, optimizer=optimizer)
+        count = len(optimizer.param_groups)
+        values = list(value) if isinstance(value, list | tuple) else [value] * count
+        if len(values) != count:
+            raise ValueError(
+                f"expected {count} values of {name}, one for each parameter group, got "
+                f"{len(values)}"
+            )
+        return values
+
     def state_dict(self) -> dict[str, Any]:
         """A copy of all that the schedule knows; the rates themselves are in the optimiser's."""
         return deepcopy({name: x for name, x in vars(self).items() if name not in self.apart})
@@ -100,24 +113,7 @@ class LRScheduler:
         vars(self).update(deepcopy(saved))
 
 
-def check_optimizer(scheduler: LRScheduler, optimizer: Any) -> None:
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"{type(scheduler).__name__}: expected an Optimizer, got {type(optimizer).__name__}"
-        )
-
-
 def check_word(name: str, value: str, words: tuple[str, ...]) -> None:
+    """Raises: ValueError for a value that is none of these words."""
     if value not in words:
         raise ValueError(f"expected {name} to be one of {words}, got {value!r}")
-
-
-def for_each_group(name: str, value: Any, optimizer: Optimizer) -> list[Any]:
-    """One value for each parameter group: a list as it is, a single one repeated."""
-    count = len(optimizer.param_groups)
-    values = list(value) if isinstance(value, list | tuple) else [value] * count
-    if len(values) != count:
-        raise ValueError(
-            f"expected {count} values of {name}, one for each parameter group, got {len(values)}"
-        )
-    return values

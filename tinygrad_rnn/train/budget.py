@@ -2,6 +2,7 @@
 
 import math
 
+from ..autograd.checks import number, whole
 from .feed import Feed
 
 Numbers = dict[str, float]
@@ -39,10 +40,10 @@ def check(feed: Feed, limits: dict[str, float | None], asked: dict[str, float | 
     """
     for name, value in {**limits, **asked}.items():
         least = 1 if name in asked else 0
-        if value is not None and not (isinstance(value, int | float) and value >= least):
-            raise ValueError(f"fit: expected {name} to be at least {least}, got {value!r}")
-        if name != "seconds" and value not in (None, math.inf) and value != int(value):
-            raise ValueError(f"fit: expected {name} to be a whole number, got {value}")
+        if value is None or (name == "validate_every" and value == math.inf):
+            continue
+        right = number if name == "seconds" else whole
+        right("fit", least, **{name: value})
     if not feed.has_epochs:
         if limits["epochs"] is not None:
             raise ValueError("fit: epochs= needs batches to iterate over; got a function")

@@ -4,6 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
+import numpy as np
+
+from ..autograd.checks import kind
+from ..autograd.tensor import Tensor
+
 Batches = Iterable[Any] | Callable[[], Any]
 
 EPOCH_ENDS: Final = object()
@@ -15,11 +20,14 @@ def can_be_iterated(given: Any, what: str) -> bool:
 
     Raises: TypeError for what is neither; ValueError for an iterator, which has one epoch only.
     """
-    iterable = hasattr(given, "__iter__") or hasattr(given, "__getitem__")
-    if not iterable and not callable(given):
+    if isinstance(given, Tensor | np.ndarray | str | dict):
         raise TypeError(
-            f"fit expects {what} to be batches or a function, got {type(given).__name__}"
+            f"fit expects {what} to be a list of batches or the like, got {kind(given)}; put a "
+            "single batch in a list"
         )
+    iterable = hasattr(given, "__iter__") or hasattr(given, "__getitem__")
+    if isinstance(given, type) or not (iterable or callable(given)):
+        raise TypeError(f"fit expects {what} to be batches or a function, got {kind(given)}")
     if isinstance(given, Iterator):
         raise ValueError(
             f"fit expects {what} that can be iterated again and again (a list, a DataLoader); a "

@@ -17,6 +17,17 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH = 60  # of the bar and of the curve
 
 
+def check_show(show: Any) -> None:
+    """Raises: TypeError for what `Trainer` does not take as its `show`."""
+    if not (show is None or isinstance(show, bool)):
+        from rich.console import Console
+
+        if not isinstance(show, Console):
+            raise TypeError(
+                f"Trainer: expected show to be True, False, None or a rich Console, got {show!r}"
+            )
+
+
 def display(trainer: Trainer, show: Any) -> Display:
     """The display that `show` asks for: see `Trainer`."""
     if show is False:
@@ -50,20 +61,32 @@ class Display:
             self.draw()
 
     def draw(self) -> None:
-        pass
+        """Shows how things stand."""
 
     def say(self, line: str) -> None:
-        pass
+        """Shows a line that is to be seen after training as well."""
 
 
 class Lines(Display):
-    """A line every few seconds."""
+    """A line every few seconds, and one at the end."""
 
     every = 5.0
+    last = ""
+
+    def __enter__(self) -> Self:
+        self.begun = self.trainer.history.steps
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.trainer.history.steps > self.begun:
+            self.draw()
 
     def draw(self) -> None:
         names_and_values = "  ".join(f"{name} {value}" for name, value in figures(self.trainer))
-        print(f"{self.trainer.history.seconds:5.0f} s  {names_and_values}", flush=True)
+        line = f"{self.trainer.history.seconds:5.0f} s  {names_and_values}"
+        if line != self.last:  # the end may come right after a line
+            print(line, flush=True)
+        self.last = line
 
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)

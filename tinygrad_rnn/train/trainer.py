@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import checkpoint as files
+from ..autograd.checks import instance, kind, number, whole
 from ..nn.module import Module
-from ..optim.lr_scheduler import ReduceLROnPlateau
+from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from ..optim.optimizer import Optimizer
 from . import chance, saving
 from .best import Best
@@ -22,8 +23,11 @@ from .history import History
 from .interrupts import Interrupts
 from .log import lines_of_json
 from .measure import evaluating, mean_loss
-from .show import Display, display
+from .show import Display, check_show, display
 from .updates import Updates
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Validation = Iterable[Any] | Callable[[Module], float]
 
@@ -51,9 +55,9 @@ class Trainer:
         window of chunks c - k2/k1 + 1, ..., c:   gradient of loss(c) by the weights,
         from the detached state at its start, which was computed when it came into the window
 
-    `show`: None for a live screen on a terminal and plain lines elsewhere, a rich Console for one
-    of your own, False for silence.  `log` is a file that gets a line of JSON for each step and each
-    validation, after those that it has.  `checkpoint` is a file that is replaced every
+    `show`: None or True for a live screen on a terminal and plain lines elsewhere, a rich Console
+    for one of your own, False for silence.  `log` is a file that gets a line of JSON for each step
+    and each validation, after those that it has.  `checkpoint` is a file that is replaced every
     `every_steps` and every `every_seconds`, and when training ends (but not when it diverges); see
     `save` and `resume`.
 
@@ -61,8 +65,8 @@ class Trainer:
     Algorithm for On-Line Training of Recurrent Network Trajectories", 1990.  They walk back over
     activations of older weights; here the window is computed with the present ones.
 
-    Raises: ValueError for options that do not fit together; CheckpointError for a `checkpoint` that
-    cannot be written.
+    Raises: ValueError for options that do not fit together; TypeError for parts of another kind;
+    CheckpointError for a `checkpoint` or a `log` that cannot be written.
     """
 
     def __init__(
@@ -77,21 +81,27 @@ class Trainer:
         k2: int | None = None,
         callbacks: Iterable[Callable[[Trainer], Any]] = (),
         title: str = "",
-        show: Any = None,
+        show: Console | bool | None = None,
         log: str | Path | None = None,
         checkpoint: str | Path | None = None,
         every_steps: int | None = None,
         every_seconds: float | None = None,
     ) -> None:
-        if checkpoint is not None:
-            files.check_folder(checkpoint)
-        elif every_steps is not None or every_seconds is not None:
+        for file in (checkpoint, log):
+            if file is not None:
+                files.check_folder(files.path_of(file, "Trainer(..., checkpoint=path, log=path)"))
+        if checkpoint is None and (every_steps is not None or every_seconds is not None):
             raise ValueError("Trainer: every_steps= and every_seconds= need checkpoint=, a file")
-        if every_steps is not None and (not isinstance(every_steps, int) or every_steps < 1):
-            raise ValueError(f"Trainer: expected every_steps to be at least 1, got {every_steps!r}")
+        if every_steps is not None:
+            whole("Trainer", 1, every_steps=every_steps)
+        if every_seconds is not None:
+            number("Trainer", 0, every_seconds=every_seconds)
+        if schedule is not None:
+            instance("Trainer", LRScheduler, schedule=schedule)
+        check_show(show)
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.updates = Updates(model, optimizer, loss, clip, carry, k2)
-        self.callbacks = list(callbacks)
+        self.callbacks = _functions(callbacks)
         self.title, self.show, self.log = title, show, log
         self.checkpoint = checkpoint
         self.every_steps, self.every_seconds = every_steps, every_seconds
@@ -109,8 +119,6 @@ class Trainer:
         self._interrupts = Interrupts()
         self._display = Display(self)
         self._write: Callable[..., None] = _nowhere
-
-    # ------------------------------------------------------------------------------------- to use
 
     def fit(
         self,
@@ -143,7 +151,8 @@ class Trainer:
         Ctrl-C or SIGTERM the step is finished, then training ends; ``history.exit_code`` is what to
         exit with.  A second Ctrl-C is a KeyboardInterrupt.
 
-        Raises: ValueError without any budget, or for options that do not fit together.
+        Raises: ValueError without any budget, or for options that do not fit together; TypeError
+        for a single batch in place of many.
         """
         limits = {"epochs": epochs, "steps": steps, "seconds": seconds}
         feed = self.feed if self.feed and self.feed.batches is batches else Feed(batches)
@@ -227,7 +236,7 @@ class Trainer:
 
         Raises: CheckpointError where that is impossible; nothing has been changed then.
         """
-        tree = files.load(path)
+        tree = files.load(files.path_of(path, "trainer.resume(path)"))
         before, feed, waiting = deepcopy(saving.tree_of(self)), self.feed, self.waiting
         try:
             with files.fitting(path):
@@ -242,8 +251,6 @@ class Trainer:
     def progress(self) -> float:
         """The share of the budget that is used up, from 0 to 1."""
         return self._budget.share(self._done())
-
-    # ----------------------------------------------------------------------------------- the loop
 
     def _train(self, feed: Feed, validate_every: float | None) -> str:
         """Step after step; returns why it ended."""
@@ -293,8 +300,10 @@ class Trainer:
         """Compiling is no part of the training, nor is what is drawn meanwhile."""
         found = chance.generators(self.model, batches=feed.batches)
         before = chance.states(found)
-        self.updates.warm_up(batch)
-        chance.set_states(found, before)
+        try:
+            self.updates.warm_up(batch)
+        finally:
+            chance.set_states(found, before)
         self._warmed_up = feed
 
     def _judge(self) -> None:
@@ -311,8 +320,6 @@ class Trainer:
             self.validate()
         if self._patience is not None:
             self.best.put_back(self.model)
-
-    # ------------------------------------------------------------------------------------- helpers
 
     def _done(self) -> dict[str, float]:
         history = self.history
@@ -331,7 +338,7 @@ class Trainer:
         what = f"norm of the gradient is {norm}" if math.isfinite(loss) else f"loss is {loss}"
         self._display.say(
             f"training ended after {self.history.steps} steps: the {what}; try a smaller learning "
-            "rate, or clip="
+            "rate, or clip=; fit in `with tg.detect_anomaly():` names the op where it began"
         )
 
     def _check_validation(
@@ -345,6 +352,17 @@ class Trainer:
         needing += ["ReduceLROnPlateau"] if self._waits_for_validation() else []
         if needing:
             raise ValueError(f"fit: {needing[0]} needs validation=, batches or a function")
+
+
+def _functions(callbacks: Any) -> list[Callable[..., Any]]:
+    """Raises: TypeError for callbacks that are no list of functions."""
+    given = list(callbacks) if isinstance(callbacks, Iterable) else callbacks
+    wrong = [f for f in given if not callable(f)] if isinstance(given, list) else [given]
+    if wrong:
+        raise TypeError(
+            f"Trainer: expected callbacks to be a list of functions, got {kind(wrong[0])}"
+        )
+    return given
 
 
 def _nowhere(**entry: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.checks import REAL, instance, kind, whole
 from ..autograd.recording import no_grad
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
@@ -31,12 +32,18 @@ class Updates:
         carry: bool,
         k2: int | None,
     ) -> None:
-        if clip is not None and not clip > 0:
-            raise ValueError(f"Trainer: expected clip, the largest norm, to be above 0, got {clip}")
+        instance("Trainer", Module, model=model)
+        instance("Trainer", Optimizer, optimizer=optimizer)
+        if not callable(loss):
+            raise TypeError(f"Trainer: expected loss to be a function, got {kind(loss)}")
+        if clip is not None and not (isinstance(clip, REAL) and clip > 0):
+            raise ValueError(
+                f"Trainer: expected clip, the largest norm, to be above 0, got {clip!r}"
+            )
         if k2 is not None and not carry:
             raise ValueError("Trainer: k2 is the reach of a carried state; it needs carry=True")
-        if k2 is not None and (not isinstance(k2, int) or k2 < 1):
-            raise ValueError(f"Trainer: expected k2 to be a whole number of steps, got {k2!r}")
+        if k2 is not None:
+            whole("Trainer", 1, k2=k2)
         learnt = {id(p) for group in optimizer.param_groups for p in group["params"]}
         if learnt.isdisjoint(map(id, model.parameters())):
             raise ValueError(
@@ -60,19 +67,21 @@ class Updates:
         Raises: ValueError when k2 is no multiple of the steps of this batch.
         """
         self.reach = self.reach or self._chunks_in_window(batch)
-        loss, _ = self._forward([batch] * min(self.reach, 2), None)
-        loss.backward()
-        self._clip()
         optimizer, parameters = self.optimizer, self._parameters()
         weights, state = [p.data.copy() for p in parameters], optimizer.state
         optimizer.state = defaultdict(dict, {p: deepcopy(kept) for p, kept in state.items()})
-        optimizer.step()
-        optimizer.state = state
-        with no_grad():
-            for p, weight in zip(parameters, weights, strict=True):
-                p.copy_(weight)
-        self.model.zero_grad()
-        optimizer.zero_grad()
+        try:
+            loss, _ = self._forward([batch] * min(self.reach, 2), None)
+            loss.backward()
+            self._clip()
+            optimizer.step()
+        finally:
+            optimizer.state = state
+            with no_grad():
+                for p, weight in zip(parameters, weights, strict=True):
+                    p.copy_(weight)
+            self.model.zero_grad()
+            optimizer.zero_grad()
 
     @np.errstate(all="ignore")  # what comes of it is not finite, and the trainer says so once
     def __call__(self, batch: Any) -> tuple[float, float]:
@@ -103,11 +112,11 @@ class Updates:
         if self.carry and not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(
                 "Trainer: with carry=True loss(model, batch, state) returns (loss, state), got "
-                f"{type(result).__name__}"
+                f"{kind(result)}"
             )
         loss, state = result if self.carry else (result, None)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
-            got = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
+            got = f"shape {loss.shape}" if isinstance(loss, Tensor) else kind(loss)
             raise TypeError(f"Trainer: expected the loss to be a Tensor of one element, got {got}")
         return loss, state
 
