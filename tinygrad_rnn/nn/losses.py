@@ -8,11 +8,15 @@ import numpy as np
 from .. import jit
 from ..autograd.functions import log_softmax, logsumexp, where
 from ..autograd.operations import array_of
+from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
 from ..recurrent.fuse import fuse
 
 MANY = 16_000
 """Logits from which one compiled pass over them is faster than NumPy's several."""
+
+WHOLE = {np.dtype(t): 2 ** (np.finfo(t).nmant + 1) for t in (np.float32, np.float64)}
+"""The dtypes that are compiled, and up to where they hold every whole number."""
 
 
 def cross_entropy(
@@ -42,12 +46,13 @@ def cross_entropy(
     dim = 0 if input.ndim == 1 else 1
     soft = np.asarray(array_of(target)).dtype.kind == "f"
     plain = not soft and weight is None and not label_smoothing
-    if plain and input.ndim == 2 and input.numel() > MANY and jit.in_use():
+    if plain and _fits_one_pass(input):
         ids, kept = _class_ids(input, target, dim, ignore_index)
         columns = Tensor(np.arange(input.shape[1], dtype=input.dtype))
         losses = _surprise(input, Tensor(ids[:, None].astype(input.dtype)), columns)[:, 0]
-        losses = losses if kept.all() else where(kept, losses, 0.0)
-        return _reduced(losses, reduction, int(kept.sum()))
+        if np.isfinite(losses.data).all():  # else as below: what infinite logits give, in one place
+            losses = losses if kept.all() else where(kept, losses, 0.0)
+            return _reduced(losses, reduction, int(kept.sum()))
     logs = log_softmax(input, dim)
     if soft:
         return _soft_cross_entropy(logs, target, dim, weight, reduction, label_smoothing)
@@ -59,6 +64,13 @@ def cross_entropy(
     smooth = where(kept, -weighted.sum(dim), 0.0)
     smooth = _reduced(smooth, reduction, _total_weight(logs, ids, kept, weight))
     return (1 - label_smoothing) * hard + (label_smoothing / logs.shape[dim]) * smooth
+
+
+def _fits_one_pass(logits: Tensor) -> bool:
+    """Whether `_surprise`, which compares ids in the dtype of the logits, is right and quicker."""
+    if logits.dtype not in WHOLE or logits.ndim != 2 or logits.shape[1] > WHOLE[logits.dtype]:
+        return False
+    return logits.numel() > MANY and jit.in_use() and mode.tracer is None
 
 
 @fuse
