@@ -416,3 +416,9 @@ def test_an_unknown_reduction_is_an_error(name):
 def test_the_old_arguments_are_not_supported_and_say_what_is(name, old):
     with pytest.raises(NotImplementedError, match=f"{name}: .* use reduction="):
         CALLS[name](**{old: True})
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss"])
+def test_a_weight_of_each_element_is_not_supported(name):
+    with pytest.raises(NotImplementedError, match=f"{name}: weight= is not supported"):
+        CALLS[name](weight=X)

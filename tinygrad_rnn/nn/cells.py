@@ -13,6 +13,7 @@ import numpy as np
 
 from ..autograd.checks import whole
 from ..autograd.functions import concat, relu, sigmoid, tanh
+from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 from ..recurrent.unroll import State, map_state
 from .module import Module
@@ -75,6 +76,7 @@ class RNNCell(Cell):
     Source: Elman 1990; lecture L1 writes sigmoid for tanh.  PyTorch splits b into two biases.
     """
 
+    @lacks("device", "dtype")
     def __init__(
         self,
         input_size: int,
@@ -119,6 +121,7 @@ class LSTMCell(Cell):
 
     parts = 2
 
+    @lacks("device", "dtype")
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, forget_bias: float = 1.0
     ) -> None:
@@ -150,6 +153,7 @@ class GRUCell(Cell):
     and its r comes after.  The sign converts (negate the z rows of W and b), the position does not.
     """
 
+    @lacks("device", "dtype")
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, reset_after: bool = False
     ) -> None:

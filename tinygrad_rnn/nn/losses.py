@@ -9,6 +9,7 @@ from .. import jit
 from ..autograd.functions import log_softmax, logsumexp, where
 from ..autograd.operations import array_of
 from ..autograd.recording import mode
+from ..autograd.signatures import refuse
 from ..autograd.tensor import Tensor
 from ..recurrent.fuse import fuse
 
@@ -40,7 +41,7 @@ def cross_entropy(
     Source: as PyTorch's.  Raises: ValueError for shapes that do not fit; IndexError for an id that
     is no class.
     """
-    _no_old_arguments("cross_entropy", size_average, reduce)
+    no_old_arguments("cross_entropy", size_average, reduce)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     dim = 0 if input.ndim == 1 else 1
@@ -93,7 +94,7 @@ def nll_loss(
 
     Shapes and errors as `cross_entropy`.
     """
-    _no_old_arguments("nll_loss", size_average, reduce)
+    no_old_arguments("nll_loss", size_average, reduce)
     dim = 0 if input.ndim == 1 else 1
     ids, kept = _class_ids(input, target, dim, ignore_index)
     losses = -input.gather(dim, np.expand_dims(ids, dim)).squeeze(dim)
@@ -167,11 +168,13 @@ def mse_loss(
     size_average: None = None,
     reduce: None = None,
     reduction: str = "mean",
+    weight: None = None,
     *,
     half: bool = False,
 ) -> Tensor:
     """(input - target)^2; with ``half=True`` the lecture's 1/2 (y - y^)^2."""
-    _no_old_arguments("mse_loss", size_average, reduce)
+    no_old_arguments("mse_loss", size_average, reduce)
+    refuse("mse_loss", {"weight": weight}, ["weight"])
     _same_shape("mse_loss", input, target)
     losses = (input - target).square()
     return _reduced(0.5 * losses if half else losses, reduction, losses.numel())
@@ -183,9 +186,11 @@ def l1_loss(
     size_average: None = None,
     reduce: None = None,
     reduction: str = "mean",
+    weight: None = None,
 ) -> Tensor:
     """|input - target|."""
-    _no_old_arguments("l1_loss", size_average, reduce)
+    no_old_arguments("l1_loss", size_average, reduce)
+    refuse("l1_loss", {"weight": weight}, ["weight"])
     _same_shape("l1_loss", input, target)
     losses = (input - target).abs()
     return _reduced(losses, reduction, losses.numel())
@@ -205,7 +210,7 @@ def binary_cross_entropy_with_logits(
     Computed as (1 - t) x + (1 + (pos_weight - 1) t) softplus(-x); `weight` multiplies each loss.
     Raises: ValueError where the shapes of input and target differ.
     """
-    _no_old_arguments("binary_cross_entropy_with_logits", size_average, reduce)
+    no_old_arguments("binary_cross_entropy_with_logits", size_average, reduce)
     if input.shape != np.shape(array_of(target)):
         raise ValueError(
             f"Target size {np.shape(array_of(target))} must be the same as input size {input.shape}"
@@ -240,7 +245,8 @@ def _same_shape(name: str, input: Tensor, target: Any) -> None:
         )
 
 
-def _no_old_arguments(name: str, size_average: None, reduce: None) -> None:
+def no_old_arguments(name: str, size_average: None, reduce: None) -> None:
+    """Raises: NotImplementedError for what PyTorch had before `reduction`."""
     if size_average is not None or reduce is not None:
         raise NotImplementedError(
             f"{name}: size_average and reduce are not supported; use reduction="

@@ -12,6 +12,7 @@ import numpy as np
 from ..autograd.creation import tensor
 from ..autograd.operations import array_of
 from ..autograd.recording import mode, no_grad
+from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 
 Keys = namedtuple("Keys", "missing_keys unexpected_keys")  # what load_state_dict returns
@@ -167,11 +168,13 @@ class Module:
 
     # ------------------------------------------------------------------------ saving, loading
 
+    @lacks("destination", "prefix", "keep_vars")
     def state_dict(self) -> dict[str, Tensor]:
         """Every parameter by name: detached, but sharing memory, as in PyTorch."""
         named = self.named_parameters(remove_duplicate=False)
         return {name: parameter.detach() for name, parameter in named}
 
+    @lacks("assign")
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Keys:
         """Copies Tensors or arrays into the parameters of the same names; says what was amiss.
 
