@@ -221,7 +221,7 @@ def test_every_mismatch_stands_in_one_message_and_nothing_is_changed(net):
     state = {name: tg.zeros(data.shape) for name, data in before.items()}
     del state["scale"], state["first.bias"]
     state |= {"body.0.weight": tg.zeros(7, 3), "extra": tg.ones(1), "more": tg.ones(1)}
-    state["body.0.bias"] = np.array(["a", "b", "c"])
+    state |= {"body.0.bias": np.array(["a", "b", "c"]), "first.weight": [[1.0], [2.0, 3.0]]}
     with pytest.raises(RuntimeError) as raised:
         net.load_state_dict(state)
     message = str(raised.value)
@@ -231,6 +231,7 @@ def test_every_mismatch_stands_in_one_message_and_nothing_is_changed(net):
         "Unexpected key(s) in state_dict: extra, more",
         "size mismatch for body.0.weight: the state_dict has (7, 3), the model (3, 3)",
         "body.0.bias holds no numbers but <U1",
+        "first.weight is no array: its parts differ in length",
     ]:
         assert part in message
     check_same(values(net), before)
@@ -338,6 +339,23 @@ def test_a_list_of_modules_can_be_counted_walked_and_indexed(make):
     ]
     with pytest.raises(IndexError):
         modules[3]
+
+
+@pytest.mark.parametrize("make", [lambda parts: nn.Sequential(*parts), nn.ModuleList])
+@pytest.mark.parametrize("cut", [slice(1, 3), slice(None, None, -2), slice(5, 9), slice(-1, None)])
+def test_a_part_of_a_list_of_modules_is_such_a_list_of_the_same_modules(make, cut):
+    parts = [nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)]
+    owner = nn.Module()
+    owner.part = make(parts)[cut]
+    assert type(owner.part) is type(make([]))
+    assert list(owner.part) == parts[cut]
+    expected = [p for module in parts[cut] for p in module.parameters()]
+    assert list(map(id, owner.parameters())) == list(map(id, expected))
+
+
+def test_a_part_of_a_sequence_runs(x):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    np.testing.assert_array_equal(model[1:](model[:1](x)).data, model(x).data)
 
 
 def test_a_module_list_grows():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 
@@ -182,10 +182,14 @@ class Module:
         `strict=False` allows missing and unexpected names, but no other shapes.
         """
         mine = dict(self.named_parameters(remove_duplicate=False))
-        arrays = {name: np.asarray(array_of(value)) for name, value in state_dict.items()}
-        wrong = []
-        missing = [name for name in mine if name not in arrays]
-        unexpected = [name for name in arrays if name not in mine]
+        arrays, wrong = {}, []
+        for name, value in state_dict.items():
+            try:
+                arrays[name] = np.asarray(array_of(value))
+            except ValueError:  # lists of different lengths
+                wrong.append(f"{name} is no array: its parts differ in length")
+        missing = [name for name in mine if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in mine]
         if strict and missing:
             wrong.append(f"Missing key(s) in state_dict: {', '.join(missing)}")
         if strict and unexpected:
@@ -246,7 +250,18 @@ class ModuleList(Module):
     def __len__(self) -> int:
         return len(list(self.children()))
 
-    def __getitem__(self, index: int) -> Module:
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+
+    def __getitem__(self, index: int | slice) -> Module:
+        """One of them, or a part of the list: again such a list, of the same modules."""
+        if isinstance(index, slice):
+            part = type(self).__new__(type(self))
+            _number(part, list(self.children())[index])
+            return part
         own = vars(self).get(str(index))
         return own if isinstance(own, Module) else list(self.children())[index]
 
