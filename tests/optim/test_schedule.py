@@ -188,7 +188,5 @@ def test_without_ratio_and_get_lr_it_says_so():
 def test_a_step_cannot_be_told_where_to_go():
     with pytest.raises(NotImplementedError, match=r"^LRScheduler\.step: epoch= is not supported"):
         lr_scheduler.StepLR(optimizer(), 3).step(7)
-    with pytest.raises(
-        NotImplementedError, match=r"^ReduceLROnPlateau\.step: epoch= is not"
-    ):
+    with pytest.raises(NotImplementedError, match=r"^ReduceLROnPlateau\.step: epoch= is not"):
         lr_scheduler.ReduceLROnPlateau(optimizer()).step(1.0, epoch=7)
