@@ -129,7 +129,7 @@ def train(o: Any, model: LanguageModel, ids: np.ndarray, seconds: float) -> tg.T
     form, optimizer = model.config, optim.Adam(model.parameters(), lr=o.lr)
     trainer = tg.Trainer(
         model, optimizer, loss_of, clip=CLIP, carry=True, callbacks=[slow_down, look],
-        title=f"{form['layers']} x {form['hidden']} {form['cell']}",
+        title=f"{form['layers']} x {form['hidden']} {form['cell']}", unit=f"{UNITS[o.level]}s",
         checkpoint=o.save, every_seconds=60 if o.save else None,
     )  # fmt: skip
     if o.resume and seconds:
@@ -148,13 +148,11 @@ def figures(o: Any, trainer: tg.Trainer, text: str, ids: np.ndarray) -> dict[str
     """What has been measured, for the report."""
     history = trainer.history
     length = len(text) / len(ids)  # of a token, in characters
-    steps_an_epoch = math.ceil(0.9 * len(ids) / o.batch / o.bptt)
-    read = history.steps * 0.9 * len(text) / steps_an_epoch
     return {
         "validation_loss": history.validation,
         "train_loss": history.loss if history.steps else None,
         "bits_per_character": history.validation / math.log(2) / length,
-        "characters_per_second": read / history.seconds if history.steps else 0.0,
+        "characters_per_second": history.targets * length / (history.seconds or 1),
         "seconds": history.seconds,
     }
 
