@@ -9,12 +9,14 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
+import _quiet  # noqa: F401  # first: it answers Ctrl-C while the others are imported
 import numpy as np
 from rich.console import Console
 from rich.text import Text
@@ -76,7 +78,6 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, *arguments: Any) -> argparse.Namespace:  # type: ignore[override]
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # ASCII terminals
-        sys.excepthook = _quietly
         o = super().parse_args(*arguments)
         extras = dict.fromkeys(self.needs, "demos") | ({"matplotlib": "plot"} if o.plot else {})
         for name in missing(extras):
@@ -89,12 +90,6 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"--{name} {vars(o)[name]}: {error.strerror}")
         o.budget = Budget(o.seconds, o.seconds / self.default)
         return o
-
-
-def _quietly(kind: type[BaseException], *rest: Any) -> None:
-    """Ctrl-C between two trainings ends the demo (with 130) without a traceback."""
-    if kind is not KeyboardInterrupt:
-        sys.__excepthook__(kind, *rest)
 
 
 def missing(packages: Iterable[str]) -> list[str]:
@@ -269,14 +264,29 @@ def finish(
     verdict = f"{measured}: {claim}"
     if missed:
         verdict = f"{measured}: NOT shown by this run ({'; '.join(missed)})"
+    say(Text(verdict, "bold"))
     if o.report:
-        options = {name: value for name, value in vars(o).items() if name != "budget"}
-        content = {"verdict": verdict, "missed": [*missed], "figures": figures, "options": options}
-        Path(o.report).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        write_report(o, {"verdict": verdict, "missed": [*missed], "figures": figures})
     if o.plot and draw:
         write_png(o.plot, draw)
-    say(Text(verdict, "bold"))
     return 0
+
+
+def write_report(o: argparse.Namespace, content: Mapping[str, Any]) -> None:
+    """Writes the content, and the options that led to it, as JSON."""
+    options = {name: value for name, value in vars(o).items() if name != "budget"}
+    with writing(o.report) as path:
+        path.write_text(json.dumps({**content, "options": options}, indent=2) + "\n", "utf-8")
+
+
+@contextmanager
+def writing(file: str) -> Iterator[Path]:
+    """What goes wrong in writing a file (the disk is full) is one line, and exit code 1."""
+    try:
+        yield Path(file)
+    except OSError as error:
+        print(f"{Path(sys.argv[0]).name}: {file}: {error.strerror}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 # ----------------------------------------------------------------------------- in the terminal
@@ -368,7 +378,8 @@ def write_png(path: str, draw: Callable[[Any], None]) -> None:
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     draw(figure)
-    figure.savefig(path, format="png", dpi=120)
+    with writing(path):
+        figure.savefig(path, format="png", dpi=120)
 
 
 def plot(

@@ -13,7 +13,9 @@ truncated: every 50 steps the tape is walked back, and the state is carried on, 
     python demos/char_lm.py --compare
 """
 
-import json
+import _quiet  # noqa: F401  # before all others: it answers Ctrl-C while they are imported
+
+# isort: split
 import math
 import re
 import sys
@@ -129,7 +131,7 @@ def train(o: Any, model: LanguageModel, ids: np.ndarray, seconds: float) -> tg.T
     form, optimizer = model.config, optim.Adam(model.parameters(), lr=o.lr)
     trainer = tg.Trainer(
         model, optimizer, loss_of, clip=CLIP, carry=True, callbacks=[slow_down, look],
-        title=f"{form['layers']} x {form['hidden']} {form['cell']}",
+        title=f"{form['layers']} x {form['hidden']} {form['cell']}", unit=f"{UNITS[o.level]}s",
         checkpoint=o.save, every_seconds=60 if o.save else None,
     )  # fmt: skip
     if o.resume and seconds:
@@ -148,13 +150,11 @@ def figures(o: Any, trainer: tg.Trainer, text: str, ids: np.ndarray) -> dict[str
     """What has been measured, for the report."""
     history = trainer.history
     length = len(text) / len(ids)  # of a token, in characters
-    steps_an_epoch = math.ceil(0.9 * len(ids) / o.batch / o.bptt)
-    read = history.steps * 0.9 * len(text) / steps_an_epoch
     return {
         "validation_loss": history.validation,
         "train_loss": history.loss if history.steps else None,
         "bits_per_character": history.validation / math.log(2) / length,
-        "characters_per_second": read / history.seconds if history.steps else 0.0,
+        "characters_per_second": history.targets * length / (history.seconds or 1),
         "seconds": history.seconds,
     }
 
@@ -219,9 +219,7 @@ def of_size(wanted: int, form: dict[str, Any]) -> LanguageModel:
 
 def write_files(o: Any, report: dict[str, Any], losses: Sequence[float] = ()) -> None:
     if o.report:
-        options = {name: value for name, value in vars(o).items() if name != "budget"}
-        content = json.dumps({**report, "options": options}, indent=2)
-        Path(o.report).write_text(content + "\n", "utf-8")
+        _shared.write_report(o, report)
     if o.plot:
         curves = {"training": _shared.curve(losses)}
         labels = {"xlabel": "step", "ylabel": f"nats per {UNITS[o.level]}"}
@@ -347,7 +345,10 @@ def chosen(o: Any, parser: _shared.Parser) -> tuple[LanguageModel, str]:
                 f"the text has {length} {UNITS[o.level]}s; --batch {o.batch} needs {shortest}"
             )
     form = {"level": o.level, "cell": o.cell, "hidden": o.hidden, "layers": o.layers}
-    model = model or LanguageModel(tokens_of(text, o.level), **form)
+    try:
+        model = model or LanguageModel(tokens_of(text, o.level), **form)
+    except (MemoryError, OverflowError, ValueError) as error:
+        parser.error(f"--layers {o.layers} --hidden {o.hidden}: too large ({error})")
 
     known = model.vocabulary
     if not o.prompt:
@@ -373,7 +374,7 @@ def documentation() -> str:
 
 def read(path: Path, parser: _shared.Parser) -> str:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # without the mark that some editors begin files with
     except UnicodeDecodeError as error:
         parser.error(f"{path}: not UTF-8 (byte {error.start} cannot be decoded)")
     except OSError as error:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 import adding
 import digits
@@ -40,7 +39,7 @@ from _claims import (
     table,
     typical,
 )
-from _shared import LAYERS, Parser, finish, handwritten, say
+from _shared import LAYERS, Parser, finish, handwritten, say, writing
 from rich.console import Console
 
 import tinygrad_rnn as tg
@@ -380,7 +379,8 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"{title}: {time.perf_counter() - start:.1f} s")
     console.print("", table(claims))
     if o.markdown:
-        Path(o.markdown).write_text(markdown(claims), "utf-8")
+        with writing(o.markdown) as path:
+            path.write_text(markdown(claims), "utf-8")
 
     missed = [f"{c.claim}: {c.verdict}" for c in claims if c.expected not in (None, c.verdict)]
     return finish(

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _shared import Parser, at_least, finish, say, trained
+from _shared import Parser, at_least, finish, say, trained, writing
 from rich.table import Table
 from rich.text import Text
 
@@ -310,7 +310,8 @@ def main(arguments: list[str] | None = None) -> int:
     say(roll(notes, key))
     say(table(figures))
     if o.out and notes:
-        save(Path(o.out), notes)
+        with writing(o.out) as path:
+            save(path, notes)
         say(f"\nwritten to {o.out}: {sum(n.beats for n in notes) * BEAT:.0f} s")
 
     before, after, _ = figures.values()

@@ -217,7 +217,7 @@ def test_a_resumed_run_goes_on_where_it_was(here, book, tmp_path):
     [
         (["--hidden", "13"], r"--hidden: the model in .* has 12"),
         (["--batch", "3"], r"ContiguousBatches: the state is that of \d+ batches an epoch"),
-        (["--text", str(DEMO)], "the text has characters that the model does not know: '!'"),
+        (["--text", str(DEMO)], "the text has characters that the model does not know: "),
         (["--compare"], "--compare trains three models, and goes without --save and --resume"),
     ],
 )
@@ -291,7 +291,7 @@ def test_control_c_ends_training_early_saves_and_prints_the_same(book, tmp_path,
     command = [sys.executable, str(DEMO), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = [process.stdout.readline() for _ in range(2)]  # the second comes from training
-        assert "train" in lines[1]
+        assert re.search(r" train .* characters/s [\d,]+$", lines[1])
         process.send_signal(number)
         rest = process.stdout.read()
     assert process.returncode == code
@@ -312,7 +312,7 @@ def test_a_terminal_is_left_as_it_was_after_control_c(book):
                 shown += os.read(ours, 4096)
             except OSError:  # the other side has been closed
                 break
-            if not sent and "steps/s" in shown.decode("utf-8", "replace") and b"\x1b[1A" in shown:
+            if not sent and b"characters/s" in shown and b"\x1b[1A" in shown:
                 process.send_signal(signal.SIGINT)
                 sent = True
     os.close(ours)
@@ -340,6 +340,29 @@ def test_a_terminal_that_knows_only_ascii_gets_question_marks(book):
     done = run(*SMALL, "--text", str(book), "--seconds", "1", env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert LAST_LINE.fullmatch(done.stdout.strip().split("\n")[-1])
+
+
+def test_the_mark_that_some_editors_begin_files_with_is_no_character(here, book, char_lm):
+    plain = book.read_text("utf-8")
+    book.write_text(plain, "utf-8-sig")
+    assert char_lm.read(book, char_lm.command_line()) == plain
+
+
+def test_a_model_that_no_memory_holds_is_refused_in_one_line(here, book):
+    for hidden in ("1000000000000", "1" + "0" * 25):
+        code, out, err = here("--text", book, "--batch", "4", "--hidden", hidden)
+        assert (code, out) == (2, "")
+        assert re.fullmatch(rf"char_lm.py: --layers 2 --hidden {hidden}: too large \(.*\)\n", err)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk")
+def test_a_report_that_cannot_be_written_is_one_line_after_the_sample(here, book):
+    code, out, err = here(*SMALL, "--text", book, "--seconds", "0.1", "--report", "/dev/full")
+    assert code == 1
+    assert "a sample" in out
+    assert LAST_LINE.fullmatch(out.strip().split("\n")[-1])
+    assert err.endswith(": /dev/full: No space left on device\n")
+    assert err.count("\n") == 1
 
 
 def test_the_curve_is_drawn(here, book, tmp_path):

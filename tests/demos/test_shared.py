@@ -81,6 +81,17 @@ def test_a_missed_threshold_is_said_and_the_exit_code_is_0(shared, capsys, tmp_p
     assert capsys.readouterr().out == "loss 0.5: it learns\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk")
+def test_a_report_that_cannot_be_written_is_one_line_after_the_verdict(shared, capsys):
+    o = shared.Parser("x.py", DOC).parse_args(["--report", "/dev/full"])
+    with pytest.raises(SystemExit, match="1"):
+        shared.finish(o, {}, "measured", "a claim")
+    out, err = capsys.readouterr()
+    assert out == "measured: a claim\n"
+    assert err.endswith(": /dev/full: No space left on device\n")
+    assert err.count("\n") == 1
+
+
 def test_claims_that_do_not_hold_are_unmet(shared):
     assert shared.unmet({"a": np.True_, "b": False, "c": 2 > 1}) == ["b"]
 

@@ -169,9 +169,11 @@ def test_the_nonlinearity_is_a_name_or_any_function(nonlinearity, rng):
     np.testing.assert_allclose(output.data, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_an_unknown_nonlinearity_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r'"tahn"; expected "tanh", "relu", "sigmoid" or a func'):
-        nn.RNNCell(I, H, nonlinearity="tahn")
+@pytest.mark.parametrize("unknown", ["tahn", None, 3])
+def test_an_unknown_nonlinearity_is_an_error_that_lists_the_known_ones(unknown):
+    expected = f'{unknown!r}; expected "tanh", "relu", "sigmoid" or a function'
+    with pytest.raises(ValueError, match=expected):
+        nn.RNNCell(I, H, nonlinearity=unknown)
 
 
 @pytest.mark.parametrize("forget_bias", [1.0, 0.0, -2.5])
@@ -206,3 +208,18 @@ def test_a_state_of_another_form_is_an_error_that_says_which_is_right(name):
 
 def test_the_repr_shows_sizes_and_parts():
     assert repr(nn.LSTMCell(10, 20)) == "LSTMCell(10, 20\n  (gates): Linear(30, 80)\n)"
+
+
+@pytest.mark.parametrize("shape", [(), (T, B, I)])
+@pytest.mark.parametrize("given", [False, True], ids=["no state", "a state"])
+def test_more_or_fewer_dims_than_one_step_has_are_an_error(name, shape, given):
+    cell = CELLS[name](I, H)
+    state = tg.ones(T, B, H) if given else None
+    with pytest.raises(ValueError, match=r"expected x of shape \(B, I\) or \(I,\)") as raised:
+        cell(tg.ones(shape), (state, state) if given and name == "lstm" else state)
+    assert f"got {shape}; nn.Recurrent takes steps" in str(raised.value)
+
+
+def test_lists_are_a_step_in_float32(name):
+    output, _ = CELLS[name](I, H)([[1.0] * I] * B)
+    assert output.dtype == np.float32

@@ -92,3 +92,28 @@ def test_every_module_of_the_room_is_tested_here_or_beside():
 )
 def test_the_repr_shows_the_options(module, shown):
     assert repr(module) == shown
+
+
+LOSSES = [kind for kind, options, *_ in FUNCTIONS if kind.__name__.endswith("Loss") and not options]
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_a_loss_takes_its_arguments_in_the_order_of_pytorch(kind):
+    ours = [
+        name for name, p in inspect.signature(kind).parameters.items() if p.kind != p.KEYWORD_ONLY
+    ]
+    order = {
+        "CrossEntropyLoss": "weight size_average ignore_index reduce reduction label_smoothing",
+        "NLLLoss": "weight size_average ignore_index reduce reduction",
+        "BCEWithLogitsLoss": "weight size_average reduce reduction pos_weight",
+    }
+    assert ours == order.get(kind.__name__, "size_average reduce reduction").split()
+    for old in ("size_average", "reduce"):
+        with pytest.raises(NotImplementedError, match=f"^{kind.__name__}: .* use reduction="):
+            kind(**{old: False})
+
+
+def test_the_third_argument_of_cross_entropy_is_the_id_to_ignore(x):
+    ids = tg.tensor([0, -1, 2, -1])
+    y = nn.CrossEntropyLoss(None, None, -1)(x, ids)
+    np.testing.assert_array_equal(y.data, F.cross_entropy(x, ids, ignore_index=-1).data)

@@ -87,7 +87,7 @@ def test_linear(lead, rng):
     [
         ([(4, 7), (2, 3)], r"linear: x of shape \(4, 7\) has 7 features; expected 3.*\(2, 3\)"),
         ([(), (2, 3)], r"linear: x of shape \(\)"),
-        ([(4, 3), (3,)], r"linear: .*weight.*\(3,\)"),
+        ([(3,), (3,)], r"linear: expected a weight of shape \(O, I\), got \(3,\)"),
         ([(4, 3), (2, 3), (5,)], r"linear: .*bias.*\(5,\)"),
     ],
 )
@@ -229,6 +229,12 @@ def test_dropout_refuses_what_is_no_probability(p, x):
         F.dropout(x, p)
 
 
+def test_linear_takes_lists_in_float32():
+    y = F.linear([1.0, 2.0, 3.0], tg.ones(2, 3))
+    assert y.dtype == np.float32
+    assert y.tolist() == [6.0, 6.0]
+
+
 # --------------------------------------------------------------------------------- one_hot and pad
 
 
@@ -243,7 +249,8 @@ def test_one_hot():
     ("ids", "classes", "kind", "message"),
     [
         ([0, 3], 3, ValueError, "one_hot: id 3; expected 0 to 2"),
-        ([-1, 0], -1, ValueError, "one_hot: id -1; expected 0 to 0"),
+        ([-1, 0], -1, ValueError, "one_hot: id -1; expected 0 or more"),
+        ([-1], -1, ValueError, "one_hot: id -1; expected 0 or more"),
         (np.zeros(0, int), -1, ValueError, "no ids to infer num_classes"),
         ([0.5], 3, TypeError, "expected integers, got dtype float64"),
     ],

@@ -317,7 +317,7 @@ LSTM_NAME = r"LSTM\(input_size=3\): "
         (lambda: nn.GRU(I, "4"), "GRU: expected hidden_size to be .* at least 1, got '4'"),
         (lambda: nn.LSTM(I, H, True), "LSTM: expected num_layers to be .* at least 1, got True"),
         (lambda: nn.LSTMCell(I, -1), "LSTMCell: expected hidden_size to be .*, got -1"),
-        (lambda: nn.RNN(I, H, nonlinearity="tahn"), 'unknown nonlinearity "tahn"'),
+        (lambda: nn.RNN(I, H, nonlinearity="tahn"), "unknown nonlinearity 'tahn'"),
         (lambda: nn.GRU(I, H, dropout=1.5), "dropout probability .* but got 1.5"),
         (lambda: nn.Recurrent([]), "expected 1 cells for each layer, got 0"),
         (
@@ -330,6 +330,14 @@ LSTM_NAME = r"LSTM\(input_size=3\): "
 def test_errors_name_the_layer_and_the_shapes(wrong, message):
     with pytest.raises(ValueError, match=message):
         wrong()
+
+
+def test_what_is_neither_a_cell_nor_a_list_of_cells_is_an_error():
+    step = lambda x, state: (x, state)
+    with pytest.raises(TypeError, match=r"Recurrent: expected a cell .* got a function"):
+        nn.Recurrent(step)
+    with pytest.raises(TypeError, match="expected Modules, got function at 1"):
+        nn.Recurrent([nn.RNNCell(I, H), step])
 
 
 def test_the_repr_shows_the_structure():

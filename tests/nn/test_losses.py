@@ -9,7 +9,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import jit
 from tinygrad_rnn.autograd.tape import tape
 from tinygrad_rnn.nn import functional as F
-from tinygrad_rnn.nn.losses import MANY
+from tinygrad_rnn.nn.losses import MANY, WHOLE
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 REDUCTIONS = ["mean", "sum", "none"]
@@ -231,19 +231,60 @@ def test_one_pass_over_huge_and_impossible_logits_is_stable(many, dtype):
     logits[0, :2], ids[0] = (1e4, -1e4), 1  # surprised by 2e4
     logits[1, :-1], ids[1] = -np.inf, logits.shape[1] - 1  # the only possibility
     logits[3, 5], ids[3] = -np.inf, 6  # some other one is impossible
-    logits[4, 5], ids[4] = -np.inf, 5  # the impossible happened
     found = []
     for loss in (F.cross_entropy, by_parts):
         x = tg.tensor(logits, requires_grad=True)
         y = loss(x, ids, reduction="none")
-        (g,) = tg.grad(y[:4].sum() + y[5:].sum(), [x])
-        found.append([y.data, g.data])
+        assert one_pass(y) == (loss is F.cross_entropy)
+        found.append([y.data, tg.grad(y.sum(), [x])[0].data])
     y, _ = found[0]
     np.testing.assert_allclose(y[:3], [2e4, 0, np.log(logits.shape[1])], rtol=1e-6)
     assert np.isfinite(y[3])
-    assert y[4] == np.inf
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("logit", "at_target", "loss"),
+    [(-np.inf, True, np.inf), (np.inf, False, np.nan), (np.inf, True, np.nan)],
+    ids=["the impossible happened", "another one is certain", "it was certain"],
+)
+def test_infinite_logits_say_the_same_among_few_and_many(many, logit, at_target, loss):
+    logits, ids = many
+    logits[4, 5], ids[4] = logit, 5 if at_target else 6
+    found = []
+    for some in (slice(None, 6), slice(None)):
+        x = tg.tensor(logits[some], requires_grad=True)
+        with np.errstate(invalid="ignore"):
+            y = F.cross_entropy(x, ids[some], reduction="none")
+            y[:6].sum().backward()
+        np.testing.assert_array_equal(y.data[4], loss)
+        found.append((y.data[:6], x.grad.data[:6]))
+    for few, among_many in zip(*found, strict=True):
+        np.testing.assert_array_equal(few, among_many)
+
+
+def test_ids_are_told_apart_where_half_precision_has_not_all_whole_numbers(many):
+    C = 2100  # 2048 and 2049 are the same in float16
+    ids = np.arange(2040, 2060)
+    logits = np.zeros((len(ids), C), np.float16)
+    logits[:, 2049] = 4.0
+    assert logits.size > MANY
+    y = F.cross_entropy(tg.tensor(logits), ids, reduction="none")
+    assert y.dtype == np.float16
+    expected = np.log(C - 1 + np.exp(4.0)) - 4.0 * (ids == 2049)
+    np.testing.assert_allclose(y.data, expected, rtol=2e-3)
+
+
+def test_one_pass_takes_as_many_classes_as_its_numbers_tell_apart(many, monkeypatch):
+    assert {dtype.name: most for dtype, most in WHOLE.items()} == {
+        "float32": 2**24,
+        "float64": 2**53,
+    }
+    logits, ids = tg.tensor(many[0], requires_grad=True), many[1]
+    for most in (40, 39):
+        monkeypatch.setitem(WHOLE, logits.dtype, most)
+        assert one_pass(F.cross_entropy(logits, ids)) == (most == 40)
 
 
 def test_ids_that_do_not_fit_are_refused_by_the_one_pass_too(many):
@@ -375,3 +416,9 @@ def test_an_unknown_reduction_is_an_error(name):
 def test_the_old_arguments_are_not_supported_and_say_what_is(name, old):
     with pytest.raises(NotImplementedError, match=f"{name}: .* use reduction="):
         CALLS[name](**{old: True})
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss"])
+def test_a_weight_of_each_element_is_not_supported(name):
+    with pytest.raises(NotImplementedError, match=f"{name}: weight= is not supported"):
+        CALLS[name](weight=X)

@@ -138,8 +138,14 @@ def test_losses_of_two_tensors(torch, name, weights, reduction, rng):
     check_gradients(ours, theirs, leaves, their_leaves, rng)
 
 
-# ------------------------------------------------------------------------------ layers over time
+# ------------------------------------------------------------------------------ cells, then layers
 
+CELLS = {
+    "rnn": (nn.RNNCell, "RNNCell", {}),
+    "relu": (nn.RNNCell, "RNNCell", {"nonlinearity": "relu"}),
+    "lstm": (nn.LSTMCell, "LSTMCell", {}),
+    "gru": (partial(nn.GRUCell, reset_after=True), "GRUCell", {}),
+}
 LAYERS = {
     "rnn": (nn.RNN, "RNN", {}),
     "relu": (nn.RNN, "RNN", {"nonlinearity": "relu"}),
@@ -165,21 +171,52 @@ def converted(name, reference, what, one_of):
     Its z is our 1 - z, so the z rows change their sign.  Two biases are one here, except those of
     the GRU's candidate.
     """
-    linear, rows = {"lstm": ("gates", 4 * H), "gru": ("gates", 2 * H)}.get(name, ("linear", H))
     found = {}
     for i, tensors in enumerate(reference.all_weights):
-        W_x, W_h, *biases = arrays = [what(tensor).copy() for tensor in tensors]
-        parts = {}
-        if name == "gru":
-            for array in arrays:
-                array[H : 2 * H] *= -1
-            parts = {"candidate_x.weight": W_x[2 * H :], "candidate_h.weight": W_h[2 * H :]}
-            parts |= {f"candidate_{k}.bias": b[2 * H :] for k, b in zip("xh", biases, strict=False)}
-        parts[f"{linear}.weight"] = np.concatenate([W_h[:rows], W_x[:rows]], axis=1)
-        if biases:
-            parts[f"{linear}.bias"] = one_of(*biases)[:rows]
+        parts = converted_cell(name, tensors, what, one_of)
         found |= {f"cells.{i}.{key}": value for key, value in parts.items()}
     return found
+
+
+def converted_cell(name, tensors, what, one_of):
+    """The same of a single cell, whose weights these are in torch's order."""
+    linear, rows = {"lstm": ("gates", 4 * H), "gru": ("gates", 2 * H)}.get(name, ("linear", H))
+    W_x, W_h, *biases = arrays = [what(tensor).copy() for tensor in tensors]
+    parts = {}
+    if name == "gru":
+        for array in arrays:
+            array[H : 2 * H] *= -1
+        parts = {"candidate_x.weight": W_x[2 * H :], "candidate_h.weight": W_h[2 * H :]}
+        parts |= {f"candidate_{k}.bias": b[2 * H :] for k, b in zip("xh", biases, strict=False)}
+    parts[f"{linear}.weight"] = np.concatenate([W_h[:rows], W_x[:rows]], axis=1)
+    if biases:
+        parts[f"{linear}.bias"] = one_of(*biases)[:rows]
+    return parts
+
+
+@pytest.mark.parametrize("lead", [(B,), ()], ids=["batch", "no batch"])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("name", CELLS)
+def test_cells(torch, name, bias, lead, rng):
+    ours, theirs, options = CELLS[name]
+    cell = ours(I, H, bias, **options).double()
+    reference = getattr(torch.nn, theirs)(I, H, bias, **options).double()
+    weights = list(reference.parameters())
+    cell.load_state_dict(converted_cell(name, weights, lambda p: p.detach().numpy(), np.add))
+
+    sizes = [(*lead, I)] + [(*lead, H)] * cell.parts
+    arrays = [rng.standard_normal(size) for size in sizes]
+    x, *state = leaves = [tg.tensor(a, requires_grad=True) for a in arrays]
+    output, last = cell(x, as_state(state))
+    z, *state = their_leaves = [torch.tensor(a, requires_grad=True) for a in arrays]
+    end = reference(z, as_state(state))
+
+    found, wanted = (s if isinstance(s, tuple) else (s,) for s in (last, end))
+    assert output is found[0]
+    check_gradients(found, wanted, leaves, their_leaves, rng)
+    gradients = converted_cell(name, weights, lambda p: p.grad.numpy(), lambda a, _: a)
+    for key, parameter in cell.named_parameters():
+        np.testing.assert_allclose(parameter.grad.data, gradients[key], err_msg=key, **EXACT)
 
 
 @pytest.mark.parametrize("given", ["batch", "no batch", "lengths", "no state"])

@@ -244,10 +244,19 @@ def wrong_states():
             saved(optim.Adam([a, b]), lambda s: s["state"].update({9: {}})),
             "a state for parameter 9, which is in none of its groups",
         ),
+        ({}, "has no param_groups and no state; give what optimizer.state_dict"),
+        (
+            saved(optim.Adam([a, b]), lambda s: s["param_groups"][0].pop("params")),
+            "group 0 of the loaded state dict has no params",
+        ),
+        (
+            saved(optim.Adam([a, b]), lambda s: s["state"][0].pop("exp_avg")),
+            "state of parameter 0 in the loaded state dict has no exp_avg: was it saved by",
+        ),
     ]
 
 
-@pytest.mark.parametrize("case", range(6))
+@pytest.mark.parametrize("case", range(9))
 def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(case):
     state, message = wrong_states()[case]
     p, q = parameter(2), parameter(2)
@@ -260,6 +269,40 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(case):
     after = walker.state_dict()
     assert after["param_groups"] == before["param_groups"]
     np.testing.assert_equal(after["state"], before["state"])
+
+
+@every_optimizer
+def test_what_an_optimizer_remembers_is_what_its_state_holds_from_the_first_step_on(
+    optimizer, options
+):
+    p = parameter(2)
+    walker = optimizer([p], **options)
+    descend(p, walker)
+    assert walker.state.get(p, {}).keys() >= walker.remembers
+
+
+@every_optimizer
+def test_a_gradient_of_the_shape_that_the_data_had_is_refused(optimizer, options):
+    p, q = parameter(2), parameter(2)
+    walker = optimizer([p, q], **options)
+    q.grad = tg.ones(2, dtype=np.float64)
+    q.data = np.ones(3)
+    message = r"parameter 1 has shape \(3,\), its gradient \(2,\).* Call zero_grad\(\) before"
+    with pytest.raises(RuntimeError, match=message):
+        walker.step()
+    np.testing.assert_array_equal(q.data, np.ones(3))
+
+
+def test_what_is_remembered_of_data_of_another_shape_is_refused():
+    p = parameter(2)
+    walker = optim.SGD([p], momentum=0.9)
+    descend(p, walker)
+    p.data = np.full(3, 2.0)
+    message = r"parameter 0 has shape \(3,\), momentum_buffer \(2,\).* make a new optimizer"
+    with pytest.raises(RuntimeError, match=message):
+        descend(p, walker)
+    descend(p, optim.SGD([p], momentum=0.9))
+    assert np.all(p.data < 2)
 
 
 # ------------------------------------------------------------------------- optimisers of one's own

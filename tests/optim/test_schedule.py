@@ -183,3 +183,10 @@ def test_a_schedule_of_ones_own_needs_only_get_lr():
 def test_without_ratio_and_get_lr_it_says_so():
     with pytest.raises(NotImplementedError, match=r"neither ratio\(\) nor get_lr\(\)"):
         LRScheduler(optimizer())
+
+
+def test_a_step_cannot_be_told_where_to_go():
+    with pytest.raises(NotImplementedError, match=r"^LRScheduler\.step: epoch= is not supported"):
+        lr_scheduler.StepLR(optimizer(), 3).step(7)
+    with pytest.raises(NotImplementedError, match=r"^ReduceLROnPlateau\.step: epoch= is not"):
+        lr_scheduler.ReduceLROnPlateau(optimizer()).step(1.0, epoch=7)

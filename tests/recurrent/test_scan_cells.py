@@ -65,6 +65,30 @@ def test_scan_is_unroll_in_odd_sizes(name, sizes, rng, on_numpy):
     check(*ZOO[name].made(rng, **sizes))
 
 
+OPTIONS = {
+    "rnn": lambda **options: nn.RNNCell(4, 6, **options),
+    "rnn, relu": lambda **options: nn.RNNCell(4, 6, nonlinearity="relu", **options),
+    "rnn, sigmoid": lambda **options: nn.RNNCell(4, 6, nonlinearity="sigmoid", **options),
+    "rnn, a function": lambda **options: nn.RNNCell(4, 6, nonlinearity=F.silu, **options),
+    "lstm": lambda **options: nn.LSTMCell(4, 6, **options),
+    "lstm, no forget bias": lambda **options: nn.LSTMCell(4, 6, forget_bias=0.0, **options),
+    "gru": lambda **options: nn.GRUCell(4, 6, **options),
+    "gru, reset after": lambda **options: nn.GRUCell(4, 6, reset_after=True, **options),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("lengths", [None, [2, 0, 5]], ids=["whole", "lengths"])
+def test_scan_is_unroll_for_our_cells_in_all_options(name, bias, lengths, rng, on_numpy):
+    cell = OPTIONS[name](bias=bias).double()
+    for parameter in cell.parameters():
+        parameter.data = 0.5 * rng.standard_normal(parameter.shape)
+    normal = lambda *shape: tg.tensor(rng.standard_normal(shape), requires_grad=True)
+    state = (normal(3, 6), normal(3, 6)) if cell.parts == 2 else normal(3, 6)
+    check(cell, normal(T, 3, 4), state, lengths)
+
+
 COMPILED = {
     "lstm_with_layer_norms": np.float32, "zoneout": np.float64,
     "exponential_gates_with_a_stabiliser": np.float32, "attention_over_a_memory": np.float64,

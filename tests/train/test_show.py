@@ -64,6 +64,17 @@ def test_elsewhere_there_are_plain_lines(monkeypatch, capsys):
         assert part in lines[1]
 
 
+def test_the_speed_is_shown_in_the_unit_of_the_targets(capsys):
+    training = trainer(unit="words")
+    history = training.fit([tg.ones(1, 1), tg.ones(2, 1)], steps=4)
+    (line,) = capsys.readouterr().out.splitlines()
+    history.seconds = 0.002
+    assert " words/s " in line
+    assert "steps/s" not in line
+    assert history.targets == 6
+    assert "3,000" in drawn(screen(training))
+
+
 def test_a_short_run_ends_with_a_line_too(capsys):
     training = trainer()
     training.fit([tg.ones(1, 1)], lambda model: 0.25, steps=3)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..autograd.checks import whole
-from ..autograd.functions import concat, relu, sigmoid, tanh
+from ..autograd.functions import as_tensor, concat, relu, sigmoid, tanh
+from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 from ..recurrent.unroll import State, map_state
 from .module import Module
@@ -36,6 +37,12 @@ class Cell(Module):
         self.input_size, self.hidden_size = input_size, hidden_size
 
     def __call__(self, x: Tensor, state: State = None, **seen: Tensor) -> tuple[Tensor, State]:
+        x = as_tensor(x)
+        if x.ndim not in (1, 2):
+            raise ValueError(
+                f"{type(self).__name__}(input_size={self.input_size}): expected x of shape (B, I) "
+                f"or (I,), one step, got {x.shape}; nn.Recurrent takes steps (T, B, I)"
+            )
         if x.shape[-1] != self.input_size:
             raise ValueError(
                 f"{type(self).__name__}(input_size={self.input_size}): x of shape {x.shape} has "
@@ -75,6 +82,7 @@ class RNNCell(Cell):
     Source: Elman 1990; lecture L1 writes sigmoid for tanh.  PyTorch splits b into two biases.
     """
 
+    @lacks("device", "dtype")
     def __init__(
         self,
         input_size: int,
@@ -83,10 +91,10 @@ class RNNCell(Cell):
         nonlinearity: str | Callable[[Tensor], Tensor] = "tanh",
     ) -> None:
         super().__init__(input_size, hidden_size)
-        if isinstance(nonlinearity, str) and nonlinearity not in NONLINEARITIES:
+        if not callable(nonlinearity) and nonlinearity not in NONLINEARITIES:
             names = ", ".join(f'"{name}"' for name in NONLINEARITIES)
             raise ValueError(
-                f'RNNCell: unknown nonlinearity "{nonlinearity}"; expected {names} or a function'
+                f"RNNCell: unknown nonlinearity {nonlinearity!r}; expected {names} or a function"
             )
         self.nonlinearity = nonlinearity
         self.linear = Linear(hidden_size + input_size, hidden_size, bias)
@@ -119,6 +127,7 @@ class LSTMCell(Cell):
 
     parts = 2
 
+    @lacks("device", "dtype")
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, forget_bias: float = 1.0
     ) -> None:
@@ -150,6 +159,7 @@ class GRUCell(Cell):
     and its r comes after.  The sign converts (negate the z rows of W and b), the position does not.
     """
 
+    @lacks("device", "dtype")
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, reset_after: bool = False
     ) -> None:

@@ -133,36 +133,30 @@ def _largest(
     return seen.amax(tuple(range(-2 * n, -n)))
 
 
-@lacks("ceil_mode", "divisor_override")
+@lacks("ceil_mode", "count_include_pad", "divisor_override")
 def avg_pool1d(
     input: Tensor,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
-    count_include_pad: bool = True,
 ) -> Tensor:
     """`avg_pool2d` over one dim."""
-    return _mean(1, input, kernel_size, stride, padding, count_include_pad)
+    return _mean(1, input, kernel_size, stride, padding)
 
 
-@lacks("ceil_mode", "divisor_override")
+@lacks("ceil_mode", "count_include_pad", "divisor_override")
 def avg_pool2d(
     input: Tensor,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
-    count_include_pad: bool = True,
 ) -> Tensor:
     """The mean of each window, padding included; `stride` as in `max_pool2d`."""
-    return _mean(2, input, kernel_size, stride, padding, count_include_pad)
+    return _mean(2, input, kernel_size, stride, padding)
 
 
-def _mean(
-    n: int, input: Tensor, size: Sizes, stride: Sizes | None, padding: Sizes, count_pad: bool
-) -> Tensor:
+def _mean(n: int, input: Tensor, size: Sizes, stride: Sizes | None, padding: Sizes) -> Tensor:
     name = f"avg_pool{n}d"
-    if not count_pad:
-        raise NotImplementedError(f"{name}: count_include_pad=False is not supported")
     seen = _windows(name, input, pooling(name, n, size, stride, padding))
     return seen.mean(tuple(range(-2 * n, -n)))
 

@@ -8,6 +8,7 @@ from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 from . import functional as F
 from .convolution import Sizes, pooling
+from .losses import no_old_arguments
 from .module import Module
 
 
@@ -16,7 +17,6 @@ class Function(Module):
 
     function: Callable[..., Tensor]
 
-    @lacks("inplace")
     def __init__(self, **constants: Any) -> None:
         if constants and type(self).__init__ is Function.__init__:
             raise TypeError(f"{type(self).__name__} takes no {', '.join(constants)}")
@@ -53,11 +53,19 @@ class ReLU(Function):
 
     function = staticmethod(F.relu)
 
+    @lacks("inplace")
+    def __init__(self) -> None:
+        super().__init__()
+
 
 class SiLU(Function):
     """x * sigmoid(x)."""
 
     function = staticmethod(F.silu)
+
+    @lacks("inplace")
+    def __init__(self) -> None:
+        super().__init__()
 
 
 class LeakyReLU(Function):
@@ -142,20 +150,14 @@ class AvgPool1d(Function):
     dims = 1
     function = staticmethod(F.avg_pool1d)
 
-    @lacks("ceil_mode", "divisor_override")
+    @lacks("ceil_mode", "count_include_pad", "divisor_override")
     def __init__(
         self,
         kernel_size: Sizes,
         stride: Sizes | None = None,
         padding: Sizes = 0,
-        count_include_pad: bool = True,
     ) -> None:
-        super().__init__(
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=padding,
-            count_include_pad=count_include_pad,
-        )
+        super().__init__(kernel_size=kernel_size, stride=stride, padding=padding)
         pooling(type(self).__name__, self.dims, kernel_size, stride, padding)
 
 
@@ -169,20 +171,31 @@ class AvgPool2d(AvgPool1d):
 # ----------------------------------------------------------------------------------------- losses
 
 
-class CrossEntropyLoss(Function):
+class Loss(Function):
+    """A loss, with PyTorch's order of arguments."""
+
+    def __init__(self, size_average: None, reduce: None, **constants: Any) -> None:
+        no_old_arguments(type(self).__name__, size_average, reduce)
+        super().__init__(**constants)
+
+
+class CrossEntropyLoss(Loss):
     """`functional.cross_entropy` of logits and class ids or soft targets, in nats."""
 
     function = staticmethod(F.cross_entropy)
 
-    @lacks("size_average", "reduce")
     def __init__(
         self,
         weight: Tensor | None = None,
+        size_average: None = None,
         ignore_index: int = -100,
+        reduce: None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(
+            size_average,
+            reduce,
             weight=weight,
             ignore_index=ignore_index,
             reduction=reduction,
@@ -190,43 +203,64 @@ class CrossEntropyLoss(Function):
         )
 
 
-class NLLLoss(Function):
+class NLLLoss(Loss):
     """`functional.nll_loss` of log-probabilities and class ids, in nats."""
 
     function = staticmethod(F.nll_loss)
 
-    @lacks("size_average", "reduce")
     def __init__(
-        self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
+        self,
+        weight: Tensor | None = None,
+        size_average: None = None,
+        ignore_index: int = -100,
+        reduce: None = None,
+        reduction: str = "mean",
     ) -> None:
-        super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction)
+        super().__init__(
+            size_average, reduce, weight=weight, ignore_index=ignore_index, reduction=reduction
+        )
 
 
-class MSELoss(Function):
+class MSELoss(Loss):
     """`functional.mse_loss`: (input - target)^2, or half of it."""
 
     function = staticmethod(F.mse_loss)
 
-    @lacks("size_average", "reduce")
-    def __init__(self, reduction: str = "mean", *, half: bool = False) -> None:
-        super().__init__(reduction=reduction, half=half)
+    def __init__(
+        self,
+        size_average: None = None,
+        reduce: None = None,
+        reduction: str = "mean",
+        *,
+        half: bool = False,
+    ) -> None:
+        super().__init__(size_average, reduce, reduction=reduction, half=half)
 
 
-class L1Loss(Function):
+class L1Loss(Loss):
     """`functional.l1_loss`: |input - target|."""
 
     function = staticmethod(F.l1_loss)
 
-    @lacks("size_average", "reduce")
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, size_average: None = None, reduce: None = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction=reduction)
 
 
-class BCEWithLogitsLoss(Function):
+class BCEWithLogitsLoss(Loss):
     """`functional.binary_cross_entropy_with_logits`, in nats."""
 
     function = staticmethod(F.binary_cross_entropy_with_logits)
 
-    @lacks("size_average", "reduce")
-    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
-        super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
+    def __init__(
+        self,
+        weight: Any = None,
+        size_average: None = None,
+        reduce: None = None,
+        reduction: str = "mean",
+        pos_weight: Any = None,
+    ) -> None:
+        super().__init__(
+            size_average, reduce, weight=weight, reduction=reduction, pos_weight=pos_weight
+        )

@@ -8,9 +8,9 @@ import numpy as np
 from ..autograd import primitives
 from ..autograd.checks import outside, probability
 from ..autograd.creation import Generator, drawn
+from ..autograd.functions import as_tensor, sigmoid, tanh, where
 from ..autograd.functions import log_softmax as _log_softmax
 from ..autograd.functions import relu as _relu
-from ..autograd.functions import sigmoid, tanh, where
 from ..autograd.functions import softmax as _softmax
 from ..autograd.operations import array_of
 from ..autograd.tensor import Tensor
@@ -124,6 +124,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Shapes: input (..., I), weight (O, I), bias (O,); the result (..., O).
     Raises: ValueError where the number of features is not I.
     """
+    input = as_tensor(input)
+    if weight.ndim != 2:
+        raise ValueError(f"linear: expected a weight of shape (O, I), got {weight.shape}")
     if input.shape[-1:] != weight.shape[1:]:
         features = f"has {input.shape[-1]} features" if input.ndim else "has none"
         raise ValueError(
@@ -233,6 +236,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     ids = np.asarray(array_of(tensor))
     if ids.dtype.kind not in "iu":
         raise TypeError(f"one_hot: expected integers, got dtype {ids.dtype}")
+    if ids.size and ids.min() < 0:
+        raise ValueError(f"one_hot: id {ids.min()}; expected 0 or more")
     if num_classes == -1:
         if not ids.size:
             raise ValueError("one_hot: no ids to infer num_classes from; say how many classes")

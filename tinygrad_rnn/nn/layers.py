@@ -1,11 +1,11 @@
 """Layers over time: cells side by side (two directions) and on top of each other (deep)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..autograd.checks import probability, whole
+from ..autograd.checks import kind, probability, whole
 from ..autograd.functions import as_tensor, cat, stack
 from ..autograd.recording import mode
 from ..autograd.signatures import lacks
@@ -41,6 +41,10 @@ class Recurrent(Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
     ) -> None:
+        if not isinstance(cells, Module | Iterable):
+            raise TypeError(
+                f"Recurrent: expected a cell (a Module) or a list of cells, got {kind(cells)}"
+            )
         self.single = isinstance(cells, Module) and not isinstance(cells, ModuleList)
         self.cells = ModuleList([cells] if self.single else cells)  # type: ignore[list-item]
         self.directions = 2 if bidirectional else 1
@@ -231,9 +235,10 @@ class Stacked(Recurrent):
         several = isinstance(state, tuple | list)
         parts = state if several else (state,)
         if several != (count > 1) or len(parts) != count:
-            kind = "(h_0, c_0), a pair of Tensors" if count > 1 else "h_0, one Tensor"
-            given = type(state).__name__
-            raise ValueError(f"{self._whole_name()}: expected the state to be {kind}, got {given}")
+            wanted = "(h_0, c_0), a pair of Tensors" if count > 1 else "h_0, one Tensor"
+            raise ValueError(
+                f"{self._whole_name()}: expected the state to be {wanted}, got {kind(state)}"
+            )
         for part in parts:
             if part.shape != expected:
                 batch_first = "with" if self.batch_first else "without"

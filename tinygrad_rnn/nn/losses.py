@@ -8,11 +8,16 @@ import numpy as np
 from .. import jit
 from ..autograd.functions import log_softmax, logsumexp, where
 from ..autograd.operations import array_of
+from ..autograd.recording import mode
+from ..autograd.signatures import refuse
 from ..autograd.tensor import Tensor
 from ..recurrent.fuse import fuse
 
 MANY = 16_000
 """Logits from which one compiled pass over them is faster than NumPy's several."""
+
+WHOLE = {np.dtype(t): 2 ** (np.finfo(t).nmant + 1) for t in (np.float32, np.float64)}
+"""The dtypes that are compiled, and up to where they hold every whole number."""
 
 
 def cross_entropy(
@@ -36,18 +41,19 @@ def cross_entropy(
     Source: as PyTorch's.  Raises: ValueError for shapes that do not fit; IndexError for an id that
     is no class.
     """
-    _no_old_arguments("cross_entropy", size_average, reduce)
+    no_old_arguments("cross_entropy", size_average, reduce)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     dim = 0 if input.ndim == 1 else 1
     soft = np.asarray(array_of(target)).dtype.kind == "f"
     plain = not soft and weight is None and not label_smoothing
-    if plain and input.ndim == 2 and input.numel() > MANY and jit.in_use():
+    if plain and _fits_one_pass(input):
         ids, kept = _class_ids(input, target, dim, ignore_index)
         columns = Tensor(np.arange(input.shape[1], dtype=input.dtype))
         losses = _surprise(input, Tensor(ids[:, None].astype(input.dtype)), columns)[:, 0]
-        losses = losses if kept.all() else where(kept, losses, 0.0)
-        return _reduced(losses, reduction, int(kept.sum()))
+        if np.isfinite(losses.data).all():  # else as below: what infinite logits give, in one place
+            losses = losses if kept.all() else where(kept, losses, 0.0)
+            return _reduced(losses, reduction, int(kept.sum()))
     logs = log_softmax(input, dim)
     if soft:
         return _soft_cross_entropy(logs, target, dim, weight, reduction, label_smoothing)
@@ -59,6 +65,13 @@ def cross_entropy(
     smooth = where(kept, -weighted.sum(dim), 0.0)
     smooth = _reduced(smooth, reduction, _total_weight(logs, ids, kept, weight))
     return (1 - label_smoothing) * hard + (label_smoothing / logs.shape[dim]) * smooth
+
+
+def _fits_one_pass(logits: Tensor) -> bool:
+    """Whether `_surprise`, which compares ids in the dtype of the logits, is right and quicker."""
+    if logits.dtype not in WHOLE or logits.ndim != 2 or logits.shape[1] > WHOLE[logits.dtype]:
+        return False
+    return logits.numel() > MANY and jit.in_use() and mode.tracer is None
 
 
 @fuse
@@ -81,7 +94,7 @@ def nll_loss(
 
     Shapes and errors as `cross_entropy`.
     """
-    _no_old_arguments("nll_loss", size_average, reduce)
+    no_old_arguments("nll_loss", size_average, reduce)
     dim = 0 if input.ndim == 1 else 1
     ids, kept = _class_ids(input, target, dim, ignore_index)
     losses = -input.gather(dim, np.expand_dims(ids, dim)).squeeze(dim)
@@ -155,11 +168,13 @@ def mse_loss(
     size_average: None = None,
     reduce: None = None,
     reduction: str = "mean",
+    weight: None = None,
     *,
     half: bool = False,
 ) -> Tensor:
     """(input - target)^2; with ``half=True`` the lecture's 1/2 (y - y^)^2."""
-    _no_old_arguments("mse_loss", size_average, reduce)
+    no_old_arguments("mse_loss", size_average, reduce)
+    refuse("mse_loss", {"weight": weight}, ["weight"])
     _same_shape("mse_loss", input, target)
     losses = (input - target).square()
     return _reduced(0.5 * losses if half else losses, reduction, losses.numel())
@@ -171,9 +186,11 @@ def l1_loss(
     size_average: None = None,
     reduce: None = None,
     reduction: str = "mean",
+    weight: None = None,
 ) -> Tensor:
     """|input - target|."""
-    _no_old_arguments("l1_loss", size_average, reduce)
+    no_old_arguments("l1_loss", size_average, reduce)
+    refuse("l1_loss", {"weight": weight}, ["weight"])
     _same_shape("l1_loss", input, target)
     losses = (input - target).abs()
     return _reduced(losses, reduction, losses.numel())
@@ -193,7 +210,7 @@ def binary_cross_entropy_with_logits(
     Computed as (1 - t) x + (1 + (pos_weight - 1) t) softplus(-x); `weight` multiplies each loss.
     Raises: ValueError where the shapes of input and target differ.
     """
-    _no_old_arguments("binary_cross_entropy_with_logits", size_average, reduce)
+    no_old_arguments("binary_cross_entropy_with_logits", size_average, reduce)
     if input.shape != np.shape(array_of(target)):
         raise ValueError(
             f"Target size {np.shape(array_of(target))} must be the same as input size {input.shape}"
@@ -228,7 +245,8 @@ def _same_shape(name: str, input: Tensor, target: Any) -> None:
         )
 
 
-def _no_old_arguments(name: str, size_average: None, reduce: None) -> None:
+def no_old_arguments(name: str, size_average: None, reduce: None) -> None:
+    """Raises: NotImplementedError for what PyTorch had before `reduction`."""
     if size_average is not None or reduce is not None:
         raise NotImplementedError(
             f"{name}: size_average and reduce are not supported; use reduction="

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 
 from ..autograd.creation import tensor
 from ..autograd.operations import array_of
 from ..autograd.recording import mode, no_grad
+from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 
 Keys = namedtuple("Keys", "missing_keys unexpected_keys")  # what load_state_dict returns
@@ -167,11 +168,13 @@ class Module:
 
     # ------------------------------------------------------------------------ saving, loading
 
+    @lacks("destination", "prefix", "keep_vars")
     def state_dict(self) -> dict[str, Tensor]:
         """Every parameter by name: detached, but sharing memory, as in PyTorch."""
         named = self.named_parameters(remove_duplicate=False)
         return {name: parameter.detach() for name, parameter in named}
 
+    @lacks("assign")
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Keys:
         """Copies Tensors or arrays into the parameters of the same names; says what was amiss.
 
@@ -179,10 +182,14 @@ class Module:
         `strict=False` allows missing and unexpected names, but no other shapes.
         """
         mine = dict(self.named_parameters(remove_duplicate=False))
-        arrays = {name: np.asarray(array_of(value)) for name, value in state_dict.items()}
-        wrong = []
-        missing = [name for name in mine if name not in arrays]
-        unexpected = [name for name in arrays if name not in mine]
+        arrays, wrong = {}, []
+        for name, value in state_dict.items():
+            try:
+                arrays[name] = np.asarray(array_of(value))
+            except ValueError:  # lists of different lengths
+                wrong.append(f"{name} is no array: its parts differ in length")
+        missing = [name for name in mine if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in mine]
         if strict and missing:
             wrong.append(f"Missing key(s) in state_dict: {', '.join(missing)}")
         if strict and unexpected:
@@ -243,7 +250,18 @@ class ModuleList(Module):
     def __len__(self) -> int:
         return len(list(self.children()))
 
-    def __getitem__(self, index: int) -> Module:
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+
+    def __getitem__(self, index: int | slice) -> Module:
+        """One of them, or a part of the list: again such a list, of the same modules."""
+        if isinstance(index, slice):
+            part = type(self).__new__(type(self))
+            _number(part, list(self.children())[index])
+            return part
         own = vars(self).get(str(index))
         return own if isinstance(own, Module) else list(self.children())[index]
 

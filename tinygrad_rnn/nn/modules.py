@@ -116,7 +116,10 @@ class Embedding(Module):
     vector of `padding_idx` is zero and stays so.
     """
 
-    @lacks("device", "dtype", "max_norm", "scale_grad_by_freq", "sparse")
+    @lacks(
+        *("max_norm", "norm_type", "scale_grad_by_freq", "sparse", "_weight", "_freeze"),
+        *("device", "dtype"),
+    )
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None
     ) -> None:

@@ -39,6 +39,7 @@ class Adagrad(Optimizer):
         "initial_accumulator_value": inf,
         "eps": inf,
     }
+    remembers: ClassVar[frozenset[str]] = frozenset({"step", "sum"})
 
     @unsupported
     def __init__(

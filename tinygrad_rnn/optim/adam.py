@@ -40,6 +40,7 @@ class Adam(Optimizer):
     """
 
     limits: ClassVar[dict[str, float]] = {"lr": inf, "eps": inf, "weight_decay": inf}
+    remembers: ClassVar[frozenset[str]] = frozenset({"step", "exp_avg", "exp_avg_sq"})
 
     @unsupported
     def __init__(

@@ -11,6 +11,7 @@ from types import FunctionType
 from typing import Any, SupportsFloat
 
 from ..autograd.checks import whole
+from ..autograd.signatures import lacks
 from .optimizer import Optimizer
 from .schedule import LRScheduler as LRScheduler
 from .schedule import check_word
@@ -210,6 +211,7 @@ class SequentialLR(LRScheduler):
         self._current._begin(rates)
         self._last_lr = self._rates()
 
+    @lacks("epoch")
     def step(self) -> None:
         self.last_epoch += 1
         if self.last_epoch in self._milestones:
@@ -375,6 +377,7 @@ class ReduceLROnPlateau(LRScheduler):
     def get_lr(self) -> list[float]:
         return self._rates()
 
+    @lacks("epoch")
     def step(self, metrics: SupportsFloat) -> None:  # type: ignore[override]
         """Goes on by one step, at which the metric is `metrics`."""
         self.last_epoch += 1

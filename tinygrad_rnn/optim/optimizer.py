@@ -32,13 +32,15 @@ class Optimizer:
     `defaults`.  ``param_groups`` is the list of these dicts, and may be changed between steps.
     ``state[p]`` is what the optimiser remembers of parameter p: numbers, and arrays of p's dtype.
 
-    A subclass gives `update` and, in `limits`, which options are numbers in [0, limit).
+    A subclass gives `update`; in `limits`, which options are numbers in [0, limit); in `remembers`,
+    what each ``state[p]`` holds from the first update on.
 
     Raises: TypeError for what is not a Tensor, or not a number; ValueError for no parameters at
     all, a tensor that was computed, a parameter that comes twice, an option outside its limits.
     """
 
     limits: ClassVar[dict[str, float]] = {"lr": inf}
+    remembers: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -61,6 +63,9 @@ class Optimizer:
         """Updates every parameter that has a gradient, in the memory that it has.
 
         A `closure` computes the loss and calls backward; it is called first, its loss returned.
+
+        Raises: RuntimeError where the gradient, or what is remembered, has another shape than the
+        parameter.
         """
         loss = None
         if closure is not None:
@@ -73,6 +78,7 @@ class Optimizer:
                 for p in group["params"]:
                     if p.grad is None:
                         continue
+                    self._check_shapes(p, p.grad)
                     g = p.grad.data
                     if group.get("maximize"):
                         g = -g
@@ -148,6 +154,11 @@ class Optimizer:
         Raises: ValueError where it does not fit these groups and parameters; nothing has changed
         then.
         """
+        if missing := {"param_groups", "state"} - state_dict.keys():
+            raise ValueError(
+                f"loaded state dict has no {' and no '.join(sorted(missing))}; give what "
+                "optimizer.state_dict() returns"
+            )
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
             raise ValueError(
@@ -157,17 +168,17 @@ class Optimizer:
         groups: list[dict[str, Any]] = []
         by_number: dict[int, Tensor] = {}
         for i, (old, new) in enumerate(zip(self.param_groups, saved, strict=True)):
+            if missing := {"params", *self.defaults} - new.keys():
+                raise ValueError(
+                    f"group {i} of the loaded state dict has no {', '.join(sorted(missing))}: was "
+                    f"it saved by another optimizer than {self._name}?"
+                )
             params, numbers = old["params"], new["params"]
             if len(params) != len(numbers):
                 raise ValueError(
                     "loaded state dict contains a parameter group that doesn't match the size of "
                     f"optimizer's group: group {i} has {len(numbers)} parameters; expected "
                     f"{len(params)}"
-                )
-            if missing := self.defaults.keys() - new.keys():
-                raise ValueError(
-                    f"group {i} of the loaded state dict has no {', '.join(sorted(missing))}: was "
-                    f"it saved by another optimizer than {self._name}?"
                 )
             group = {**_options(new), "params": params}
             self._check(group)
@@ -179,6 +190,12 @@ class Optimizer:
                 raise ValueError(
                     f"loaded state dict has a state for parameter {number!r}, which is in none of "
                     "its groups"
+                )
+            if kept and (missing := self.remembers - kept.keys()):
+                raise ValueError(
+                    f"the state of parameter {number} in the loaded state dict has no "
+                    f"{', '.join(sorted(missing))}: was it saved by another optimizer than "
+                    f"{self._name}?"
                 )
             p = by_number[number]
             state[p] = {name: _fitting(value, p, name, number) for name, value in kept.items()}
@@ -199,6 +216,18 @@ class Optimizer:
                 f"{type(params).__name__}; pass model.parameters()"
             )
         return list(params)
+
+    def _check_shapes(self, p: Tensor, grad: Tensor) -> None:
+        """Raises: RuntimeError where p has got other data since."""
+        arrays = {"its gradient": grad.data, **self.state[p]}
+        for name, array in arrays.items():
+            if isinstance(array, np.ndarray) and array.shape != p.shape:
+                params = [id(p) for group in self.param_groups for p in group["params"]]
+                raise RuntimeError(
+                    f"{self._name}: parameter {params.index(id(p))} has shape {p.shape}, {name} "
+                    f"{array.shape}: its .data was replaced by another shape. Call zero_grad() "
+                    "before backward(), and make a new optimizer"
+                )
 
     def _check(self, group: dict[str, Any]) -> None:
         """Raises: TypeError or ValueError for an option that is not allowed."""

@@ -57,6 +57,7 @@ class RMSprop(Optimizer):
         "weight_decay": inf,
         "momentum": inf,
     }
+    remembers: ClassVar[frozenset[str]] = frozenset({"step", "square_avg"})
 
     @unsupported
     def __init__(

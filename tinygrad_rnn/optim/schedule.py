@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 from ..autograd.checks import instance
+from ..autograd.signatures import lacks
 from .optimizer import Optimizer
 
 
@@ -58,6 +59,7 @@ class LRScheduler:
         """The rates that this schedule has set last, one for each group."""
         return list(self._last_lr)
 
+    @lacks("epoch")
     def step(self) -> None:
         """Goes on by one step; to be called after the optimiser's."""
         self.last_epoch += 1

@@ -9,6 +9,7 @@ class History:
 
     ``losses`` and ``norms`` (of the gradient, before clipping) have one entry for each step,
     ``validations`` one for each validation, which came after ``validation_steps[i]`` steps.
+    ``targets`` counts what has been learnt from: the elements of the last tensor of every batch.
     ``epochs`` counts those that are complete; ``seconds`` are those of training alone: no
     validation, no callback, no display.  ``ended`` is
     "steps", "seconds", "epochs", "patience", "interrupted" or "diverged", or what was given to
@@ -19,6 +20,7 @@ class History:
     norms: list[float] = field(default_factory=list)
     validations: list[float] = field(default_factory=list)
     validation_steps: list[int] = field(default_factory=list)
+    targets: int = 0
     epochs: int = 0
     seconds: float = 0.0
     ended: str = ""

@@ -121,12 +121,15 @@ class Screen(Display):
 def figures(trainer: Trainer) -> list[tuple[str, str]]:
     """Names and values of what is worth watching."""
     history = trainer.history
-    speed = history.steps / history.seconds if history.seconds else 0.0
+    seconds = history.seconds or math.inf
+    speed = "steps/s", f"{history.steps / seconds:.1f}"
+    if trainer.unit:
+        speed = f"{trainer.unit}/s", f"{history.targets / seconds:,.0f}"
     shown = [("step", f"{history.steps:,}"), ("train", f"{history.loss:.4g}")]
     if trainer.validation is not None:
         shown.append(("validation", f"{history.validation:.4g}" if history.validations else "..."))
     norm = f"{history.norms[-1]:.3g}" if history.norms else "..."
-    return [*shown, ("gradient norm", norm), ("steps/s", f"{speed:.1f}")]
+    return [*shown, ("gradient norm", norm), speed]
 
 
 def screen(trainer: Trainer) -> Any:

@@ -22,7 +22,7 @@ from .feed import EPOCH_ENDS, Batches, Feed, can_be_iterated
 from .history import History
 from .interrupts import Interrupts
 from .log import lines_of_json
-from .measure import evaluating, mean_loss
+from .measure import evaluating, mean_loss, weight
 from .show import Display, check_show, display
 from .updates import Updates
 
@@ -56,10 +56,11 @@ class Trainer:
         from the detached state at its start, which was computed when it came into the window
 
     `show`: None or True for a live screen on a terminal and plain lines elsewhere, a rich Console
-    for one of your own, False for silence.  `log` is a file that gets a line of JSON for each step
-    and each validation, after those that it has.  `checkpoint` is a file that is replaced every
-    `every_steps` and every `every_seconds`, and when training ends (but not when it diverges); see
-    `save` and `resume`.
+    for one of your own, False for silence.  `unit` is what the targets are, "characters" say: the
+    speed is shown in these, and in steps without it.  `log` is a file that gets a line of JSON for
+    each step and each validation, after those that it has.  `checkpoint` is a file that is replaced
+    every `every_steps` and every `every_seconds`, and when training ends (but not when it
+    diverges); see `save` and `resume`.
 
     Source: BPTT(h; h') with h = k2, h' = k1: Williams and Peng, "An Efficient Gradient-Based
     Algorithm for On-Line Training of Recurrent Network Trajectories", 1990.  They walk back over
@@ -81,6 +82,7 @@ class Trainer:
         k2: int | None = None,
         callbacks: Iterable[Callable[[Trainer], Any]] = (),
         title: str = "",
+        unit: str = "",
         show: Console | bool | None = None,
         log: str | Path | None = None,
         checkpoint: str | Path | None = None,
@@ -102,7 +104,7 @@ class Trainer:
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.updates = Updates(model, optimizer, loss, clip, carry, k2)
         self.callbacks = _functions(callbacks)
-        self.title, self.show, self.log = title, show, log
+        self.title, self.unit, self.show, self.log = title, unit, show, log
         self.checkpoint = checkpoint
         self.every_steps, self.every_seconds = every_steps, every_seconds
         self.history, self.best = History(), Best()
@@ -274,6 +276,7 @@ class Trainer:
             if not math.isfinite(norm):
                 self._say_why(loss, norm)
                 return "diverged"
+            history.targets += weight(batch)
             history.losses.append(loss)
             history.norms.append(norm)
             rate = self.optimizer.param_groups[0]["lr"]

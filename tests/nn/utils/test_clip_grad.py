@@ -131,3 +131,9 @@ def test_clipping_by_value_limits_every_element():
 def test_a_bound_below_zero_is_refused(clip, bound):
     with pytest.raises(ValueError, match=f"of 0 or more, got {bound}"):
         clip(parameter(1.0), bound)
+
+
+@pytest.mark.parametrize("clip", [clip_grad_norm_, clip_grad_value_])
+def test_a_way_of_clipping_on_accelerators_is_not_supported(clip):
+    with pytest.raises(NotImplementedError, match=f"{clip.__name__}: foreach= is not supported"):
+        clip([], 1.0, foreach=True)

@@ -36,3 +36,8 @@ def test_tensors_without_a_common_first_dim_are_refused_with_their_shapes(tensor
     with pytest.raises(ValueError, match="first dims have the same size") as error:
         TensorDataset(*tensors)
     assert str([x.shape for x in tensors]) in str(error.value)
+
+
+def test_a_list_is_no_tensor():
+    with pytest.raises(TypeError, match="expects Tensors or arrays, got a list"):
+        TensorDataset(tg.zeros(2), [1, 2])

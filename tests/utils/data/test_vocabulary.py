@@ -119,3 +119,9 @@ def test_ids_that_no_token_has_are_refused(ids):
 def test_a_batch_of_ids_is_refused():
     with pytest.raises(ValueError, match=r"got \(2, 2\); take one row"):
         Vocabulary.of("abc").decode(np.zeros((2, 2), int))
+
+
+def test_tokens_without_an_order_are_refused_by_their_kinds():
+    with pytest.raises(TypeError, match="these, of int and str, have no order; give Vocabulary"):
+        Vocabulary.of(["a", 1])
+    assert Vocabulary(["a", 1]).encode([1, "a"]).tolist() == [1, 0]

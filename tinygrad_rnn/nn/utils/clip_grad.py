@@ -9,11 +9,13 @@ import numpy as np
 from ...autograd import kernels
 from ...autograd.promotion import FLOAT
 from ...autograd.recording import mode, no_grad
+from ...autograd.signatures import lacks
 from ...autograd.tensor import Tensor
 
 Parameters = Tensor | Iterable[Tensor]
 
 
+@lacks("foreach")
 def clip_grad_norm_(
     parameters: Parameters,
     max_norm: float,
@@ -62,6 +64,7 @@ def clip_grad_norm_(
     return Tensor(np.asarray(total, np.result_type(FLOAT, *(g.dtype for g in gradients))))
 
 
+@lacks("foreach")
 def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
     """Limits every element of every gradient to [-clip_value, clip_value].
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ...autograd.checks import kind
 from ...autograd.tensor import Tensor
 
 
@@ -33,7 +34,8 @@ class Dataset(ABC):
 class TensorDataset(Dataset):
     """Sample i is a tuple: what stands at i in the first dim of each tensor (or array).
 
-    Raises: ValueError when there is no tensor, or when their first dims differ.
+    Raises: ValueError when there is no tensor, or when their first dims differ; TypeError for what
+    is neither Tensor nor array.
 
     >>> from tinygrad_rnn import tensor
     >>> TensorDataset(tensor([[1, 2], [3, 4]]), tensor([0, 1]))[1]
@@ -41,6 +43,9 @@ class TensorDataset(Dataset):
     """
 
     def __init__(self, *tensors: Tensor | np.ndarray) -> None:
+        for x in tensors:
+            if not hasattr(x, "shape"):
+                raise TypeError(f"TensorDataset expects Tensors or arrays, got {kind(x)}")
         sizes = {x.shape[:1] for x in tensors}
         if len(sizes) != 1 or () in sizes:
             raise ValueError(

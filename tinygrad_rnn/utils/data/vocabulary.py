@@ -60,9 +60,21 @@ class Vocabulary:
         specials: Iterable[Hashable] = (),
         unknown: Hashable | None = None,
     ) -> Self:
-        """The vocabulary of all that occurs in `tokens` (a text, a list of words), sorted."""
+        """The vocabulary of all that occurs in `tokens` (a text, a list of words), sorted.
+
+        Raises: TypeError for tokens that have no order.
+        """
         specials = tuple(specials)
-        return cls(sorted(set(tokens).difference(specials)), specials, unknown)
+        found = set(tokens).difference(specials)
+        try:
+            tokens = sorted(found)
+        except TypeError as error:
+            kinds = " and ".join(sorted({type(token).__name__ for token in found}))
+            raise TypeError(
+                f"Vocabulary.of sorts the tokens, and these, of {kinds}, have no order; give "
+                "Vocabulary(tokens) each of them once, in an order of your own"
+            ) from error
+        return cls(tokens, specials, unknown)
 
     def __len__(self) -> int:
         return len(self.tokens)
