@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .operations import array_of, given_sizes
+from .arguments import array_of, given_sizes
 from .promotion import FLOAT
 from .recording import mode
 from .signatures import lacks

@@ -10,9 +10,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from . import primitives
+from .arguments import mask_of
 from .creation import tensor
 from .elementwise import ROWS
-from .operations import mask_of
 from .promotion import NUMBERS
 from .signatures import refuse
 from .tensor import Tensor
@@ -22,10 +22,8 @@ R = TypeVar("R")
 
 
 def as_tensor(x: Any) -> Tensor:
-    """x itself; a Tensor that shares the array x; or what ``tensor(x)`` makes of anything else."""
-    if isinstance(x, Tensor):
-        return x
-    return Tensor(x) if isinstance(x, np.ndarray) else tensor(x)
+    """x itself, or what ``tensor(x)`` makes of it: a copy, which its owner cannot change."""
+    return x if isinstance(x, Tensor) else tensor(x)
 
 
 def function(

@@ -13,8 +13,8 @@ from typing import Any, Self
 import numpy as np
 
 from . import elementwise, kernels
-from .operations import Operations, array_of, key_of, mask_of
-from .primitives import Array
+from .arguments import Array, array_of, key_of, mask_of
+from .operations import Operations
 from .promotion import FLOAT, NUMBERS, promoted
 from .recording import enable_grad, mode
 from .tape import Edge, Key, Node, changed, walk
@@ -457,7 +457,7 @@ def _seed(i: int, end: Tensor, gradient: Any) -> Tensor:
         raise RuntimeError(
             f"the gradient has shape {np.shape(gradient)}; expected {end.shape}, that of the tensor"
         )
-    return gradient if isinstance(gradient, Tensor) else Tensor(np.asarray(gradient))
+    return gradient if isinstance(gradient, Tensor) else Tensor(np.array(gradient))
 
 
 def _lifted(array: Any, edge: Edge | None) -> Tensor:
