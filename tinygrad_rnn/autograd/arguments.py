@@ -126,7 +126,45 @@ def some_dims(name: str, x: Any) -> None:
         )
 
 
-# --------------------------------------------------------------------------------- several tensors
+# ----------------------------------------------------------------------------------- whole tensors
+
+
+def dtype_of(given: Any) -> np.dtype[Any]:
+    """The dtype that is meant: itself, its name, or that of a Tensor."""
+    try:
+        return np.dtype(getattr(given, "dtype", given) if hasattr(given, "_array") else given)
+    except TypeError:
+        if isinstance(given, str):
+            raise NotImplementedError(
+                f"{given!r} is no dtype, and devices are not supported: all arrays are NumPy's"
+            ) from None
+        raise TypeError(f"expected a dtype, got {given!r:.60}") from None
+
+
+def fitted(value: Any, dtype: np.dtype[Any]) -> Any:
+    """A number, an array or a Tensor in this dtype."""
+    try:
+        return value.to(dtype) if hasattr(value, "_array") else dtype.type(value)
+    except OverflowError:
+        raise RuntimeError(f"the value {value} does not fit {dtype}") from None
+
+
+def tensors_of(name: str, of: type, given: Any) -> list[Any]:
+    """One Tensor or several as a list.  Raises: TypeError for anything else."""
+    listed = [given] if isinstance(given, of) or not hasattr(given, "__iter__") else list(given)
+    for x in listed:
+        if not isinstance(x, of):
+            raise TypeError(f"{name}: expected a Tensor or several, got {kind(x)}")
+    return listed
+
+
+def writable(array: Array, what: str) -> None:
+    """Raises: RuntimeError for memory that cannot be written."""
+    if not array.flags.writeable:
+        raise RuntimeError(
+            f"{what} in place: this tensor was expanded, so that one place in memory stands for "
+            "several elements, or shares a read-only array; clone() it first"
+        )
 
 
 def array_like(name: str, x: Any) -> Any:

@@ -13,25 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import arguments as A
 from . import primitives as P
-from .arguments import (
-    Array,
-    Dims,
-    array_like,
-    count,
-    dim_of,
-    dims_of,
-    given_dims,
-    given_sizes,
-    ids_of,
-    ids_within,
-    key_of,
-    mask_of,
-    piece_sizes,
-    some_dims,
-)
+from .arguments import Array, Dims
 from .arguments import array_of as array_of
 from .promotion import FLOAT
+from .signatures import complete
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -40,6 +27,7 @@ Number = int | float
 MinMax = namedtuple("MinMax", "values indices")  # of max and min over a dim, as in PyTorch
 
 
+@complete
 class Operations:
     """The ops; see `Tensor`, which inherits them."""
 
@@ -142,13 +130,11 @@ class Operations:
 
     def where(self, condition: Any, other: Any) -> Tensor:
         """self where `condition` is true, `other` elsewhere."""
-        return self.rowwise("where", mask_of(condition), self, other)
+        return self.rowwise("where", A.mask_of(condition), self, other)
 
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """`value` where `mask` is true, self elsewhere; in self's dtype."""
-        is_tensor = isinstance(value, Operations)
-        value = value.to(self.dtype) if is_tensor else self.dtype.type(value)
-        return self.rowwise("where", mask_of(mask), value, self)
+        return self.rowwise("where", A.mask_of(mask), A.fitted(value, self.dtype), self)
 
     # ------------------------------------------------------------------- products and reductions
 
@@ -157,14 +143,14 @@ class Operations:
     # fmt: on
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return self.ungraded(np.array, array_like("matmul", other)).matmul(self)
+        return self.ungraded(np.array, A.array_like("matmul", other)).matmul(self)
 
     def matmul(self, other: Any) -> Tensor:
-        return self.apply(P.matmul, *self.alike("matmul", self, array_like("matmul", other)))
+        return self.apply(P.matmul, *self.alike("matmul", self, A.array_like("matmul", other)))
 
     def outer(self, vec2: Any) -> Tensor:
         """x z^T of two vectors: (N,), (M,) -> (N, M)."""
-        if self.ndim != 1 or array_like("outer", vec2).ndim != 1:
+        if self.ndim != 1 or A.array_like("outer", vec2).ndim != 1:
             raise RuntimeError(f"outer: expected 1-D tensors, got {self.shape} and {vec2.shape}")
         return self[:, None] * vec2
 
@@ -207,10 +193,10 @@ class Operations:
         return self.ungraded(np.argmin, self, axis=dim, keepdims=keepdim)
 
     def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return self.ungraded(np.all, self, axis=dims_of(dim, self.ndim), keepdims=keepdim)
+        return self.ungraded(np.all, self, axis=A.dims_of(dim, self.ndim), keepdims=keepdim)
 
     def any(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return self.ungraded(np.any, self, axis=dims_of(dim, self.ndim), keepdims=keepdim)
+        return self.ungraded(np.any, self, axis=A.dims_of(dim, self.ndim), keepdims=keepdim)
 
     def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         x = self.to(dtype)
@@ -218,7 +204,7 @@ class Operations:
             raise RuntimeError(
                 f"mean(): expected a floating point dtype, got {x.dtype}; use .float()"
             )
-        return x.sum(dim, keepdim) / count(x, dim)
+        return x.sum(dim, keepdim) / A.count(x, dim)
 
     def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
             correction: float | None = 1) -> Tensor:  # fmt: skip
@@ -227,7 +213,7 @@ class Operations:
             dim, unbiased = None, dim
         if unbiased is not None:
             correction = int(unbiased)
-        divisor = max(count(self, dim) - (1 if correction is None else correction), 0)
+        divisor = max(A.count(self, dim) - (1 if correction is None else correction), 0)
         squares = (self - self.mean(dim, True)).square().sum(dim, keepdim)
         with np.errstate(divide="ignore", invalid="ignore"):  # by 0: infinite, or 0 / 0
             return squares / divisor
@@ -250,24 +236,24 @@ class Operations:
     # fmt: on
 
     def reshape(self, *sizes: Any, shape: Any = None) -> Tensor:
-        return self.apply(P.reshape, self, shape=given_sizes(sizes, shape))
+        return self.apply(P.reshape, self, shape=A.given_sizes(sizes, shape))
 
     def permute(self, *order: Any, dims: Any = None) -> Tensor:
-        return self.apply(P.permute, self, dims=given_dims(order, dims))
+        return self.apply(P.permute, self, dims=A.given_dims(order, dims))
 
     def flip(self, *which: Any, dims: Any = None) -> Tensor:
-        given = given_dims(which, dims)
-        return self.apply(P.flip, self, dims=dims_of(given, self.ndim) if given else ())
+        given = A.given_dims(which, dims)
+        return self.apply(P.flip, self, dims=A.dims_of(given, self.ndim) if given else ())
 
-    def to(self, dtype: Any) -> Tensor:
+    def to(self, dtype: Any = None) -> Tensor:
         """In another dtype (None: as it is); self when there is nothing to do."""
         if dtype is None or self.dtype == dtype:
             return self  # type: ignore[return-value]
-        return self.apply(P.cast, self, dtype=np.dtype(dtype))
+        return self.apply(P.cast, self, dtype=A.dtype_of(dtype))
 
     def view(self, *sizes: Any, size: Any = None) -> Tensor:
         """`reshape` that never copies.  Raises: RuntimeError where it would have to."""
-        shape = given_sizes(sizes, size)
+        shape = A.given_sizes(sizes, size)
         try:
             np.reshape(self._array, shape, copy=False)
         except ValueError as error:
@@ -279,7 +265,7 @@ class Operations:
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """The dims from `start_dim` to `end_dim` as one."""
-        start, end = dim_of(start_dim, self.ndim), dim_of(end_dim, self.ndim)
+        start, end = A.dim_of(start_dim, self.ndim), A.dim_of(end_dim, self.ndim)
         if not self.ndim:
             return self.reshape(1)
         if start > end:
@@ -289,24 +275,24 @@ class Operations:
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two dims exchanged."""
-        a, b = dim_of(dim0, self.ndim), dim_of(dim1, self.ndim)
+        a, b = A.dim_of(dim0, self.ndim), A.dim_of(dim1, self.ndim)
         dims = list(range(max(self.ndim, 1)))
         dims[a], dims[b] = b, a
         return self.permute(dims[: self.ndim])
 
     def squeeze(self, dim: Dims = None) -> Tensor:
         """Without dims of size 1: all of them, or those among `dim`."""
-        gone = [d for d in dims_of(dim, self.ndim) if self.shape[d] == 1]
+        gone = [d for d in A.dims_of(dim, self.ndim) if self.shape[d] == 1]
         return self.reshape([n for d, n in enumerate(self.shape) if d not in gone])
 
     def unsqueeze(self, dim: int) -> Tensor:
         """With a new dim of size 1 at `dim`."""
-        at = dim_of(dim, self.ndim + 1)
+        at = A.dim_of(dim, self.ndim + 1)
         return self.reshape(*self.shape[:at], 1, *self.shape[at:])
 
     def expand(self, *sizes: Any, size: Any = None) -> Tensor:
         """Broadcast to these sizes, without a copy; -1 keeps a size."""
-        wanted = given_sizes(sizes, size)
+        wanted = A.given_sizes(sizes, size)
         extra = len(wanted) - self.ndim
         shape = [
             self.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted)
@@ -315,50 +301,50 @@ class Operations:
 
     def split(self, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
         """Cut along `dim`: into pieces of one size (the last may be smaller), or of given sizes."""
-        some_dims("split", self)
-        dim = dim_of(dim, self.ndim)
-        sizes = piece_sizes(split_size, self.shape, dim)
+        A.some_dims("split", self)
+        dim = A.dim_of(dim, self.ndim)
+        sizes = A.piece_sizes(split_size, self.shape, dim)
         return self.apply(P.split, self, sizes=sizes, dim=dim)
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         """Cut along `dim` into at most `chunks` pieces of equal size (the last may be smaller)."""
         if chunks < 1:
             raise RuntimeError(f"chunk expects chunks to be greater than 0, got {chunks}")
-        some_dims("chunk", self)
-        whole = self.shape[dim_of(dim, self.ndim)]
+        A.some_dims("chunk", self)
+        whole = self.shape[A.dim_of(dim, self.ndim)]
         return self.split(-(-whole // chunks) if whole else [0] * chunks, dim)
 
     # ----------------------------------------------------------------------------------- indexing
 
     def __getitem__(self, key: Any) -> Tensor:
         """``x[key]`` with NumPy's rules.  To use every step of a sequence, `unbind` it instead."""
-        return self.apply(P.index, self, key=key_of(key))
+        return self.apply(P.index, self, key=A.key_of(key))
 
     def gather(self, dim: int, index: Any) -> Tensor:
         """out[i][j] = self[i][index[i][j]] for dim 1; `index` has as many dims as self."""
-        ids = ids_of(index)
+        ids = A.ids_of(index)
         if not self.ndim or not ids.ndim:  # 0 dims count as one
             x, own = self.reshape(self.shape or 1), ids.reshape(ids.shape or 1)
             return x.gather(dim, own).reshape(ids.shape)
-        dim = dim_of(dim, self.ndim)
+        dim = A.dim_of(dim, self.ndim)
         if ids.ndim != self.ndim:
             raise RuntimeError(
                 f"gather: index has shape {ids.shape}; expected {self.ndim} dims like {self.shape}"
             )
-        ids_within("gather", ids, self.shape[dim])
+        A.ids_within("gather", ids, self.shape[dim])
         grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in ids.shape)])
         return self.apply(P.index, self, key=(*grid[:dim], ids, *grid[dim + 1 :]))
 
     def index_select(self, dim: int, index: Any) -> Tensor:
         """The slices along `dim` that `index` (1-D, integers) names."""
-        before, ids = dim_of(dim, self.ndim), ids_of(index)
+        before, ids = A.dim_of(dim, self.ndim), A.ids_of(index)
         if ids.ndim > 1 or (not self.ndim and ids.size != 1):
             raise IndexError(
                 f"index_select: expected a vector of indices (of a scalar, one), got {ids.shape}"
             )
         if not self.ndim:
             return self.reshape(1).index_select(0, ids).reshape(())
-        ids_within("index_select", ids, self.shape[before])
+        A.ids_within("index_select", ids, self.shape[before])
         return self.apply(P.index, self, key=(*[slice(None)] * before, ids.reshape(-1)))
 
 

@@ -205,7 +205,8 @@ def _extremum(a: Array, pick: Any, dim: Dims, keepdim: bool) -> tuple[Array, Pul
 
 def prod(a: Array, dim: int | None = None, keepdim: bool = False) -> tuple[Array, Pullback]:
     """The product over `dim`; a factor's derivative is the product of the others, also at 0."""
-    dim = None if dim is None or not a.ndim else dim_of(dim, a.ndim)
+    dim = None if dim is None else dim_of(dim, a.ndim)
+    dim = dim if a.ndim else None
     kept, last = reduced(a.shape, dim), a.reshape(-1) if dim is None else np.moveaxis(a, dim, -1)
     one = np.ones_like(last[..., :1])
     before = np.concatenate([one, last[..., :-1]], -1).cumprod(-1)

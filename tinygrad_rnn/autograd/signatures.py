@@ -2,30 +2,72 @@
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from types import FunctionType
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
+M = TypeVar("M", bound=type)
+
+REDUCTIONS = "sum prod mean max min amax amin all any argmax argmin cumsum"
+LACKING = {
+    "backward": "inputs",
+    "clone": "memory_format",
+    "gather": "sparse_grad",
+    "to": "device non_blocking copy memory_format",
+    **dict.fromkeys(REDUCTIONS.split(), "out"),
+}
+"""Methods of Tensor with the keywords that PyTorch's have, or NumPy passes on, and ours lack."""
+
+RENAMED = {"axis": "dim", "keepdims": "keepdim"}
+"""NumPy's names, which PyTorch takes as well where there is an `out`: `np.sum(x)` uses them."""
 
 
-def lacks(*names: str) -> Callable[[F], F]:
-    """A decorator: these keywords of PyTorch's signature raise NotImplementedError."""
+def lacks(*names: str, **nothing: Any) -> Callable[[F], F]:
+    """A decorator: these keywords of PyTorch's signature raise NotImplementedError.
+
+    One that asks for nothing (None, False, 0, or the value given here) is let through.
+    """
 
     def decorate(f: F) -> F:
         @wraps(f)
         def call(*args: Any, **options: Any) -> Any:
             if options:
                 made = f.__name__ == "__init__"  # of a subclass, perhaps
-                refuse(type(args[0]).__name__ if made else f.__name__, options, names)
+                refuse(type(args[0]).__name__ if made else f.__name__, options, names, nothing)
             return f(*args, **options)
 
+        call.lacking = {*names, *nothing}  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return decorate
 
 
-def refuse(name: str, options: dict[str, Any], lacking: Sequence[str]) -> None:
+def refuse(
+    name: str,
+    options: dict[str, Any],
+    lacking: Sequence[str],
+    nothing: dict[str, Any] | None = None,
+) -> None:
     """Takes the keywords that are lacking out of `options`, where they ask for nothing."""
     for option in lacking:
         value = options.pop(option, None)
         if value is not None and value is not False and not (type(value) is int and value == 0):
             raise NotImplementedError(f"{name}: {option}= is not supported")
+    for option, default in (nothing or {}).items():
+        if (value := options.pop(option, default)) != default:
+            raise NotImplementedError(f"{name}: {option}={value!r} is not supported")
+    if "out" in lacking:
+        for other, ours in RENAMED.items():
+            if other in options:
+                options[ours] = options.pop(other)
+
+
+def complete(methods: M) -> M:
+    """A class decorator: methods say what they lack, and Python's errors call them Tensor's."""
+    for name, method in [*vars(methods).items()]:
+        if isinstance(method, FunctionType):
+            method.__qualname__ = f"Tensor.{name}"
+            method.__module__ = "tinygrad_rnn.autograd.tensor"  # where pickle finds it by that name
+            if name in LACKING:
+                setattr(methods, name, lacks(*LACKING[name].split())(method))
+    return methods
