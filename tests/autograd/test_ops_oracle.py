@@ -239,13 +239,32 @@ def test_results_have_pytorchs_dtype(case, dtype, torch):
     assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
 
 
+@pytest.mark.parametrize("case", ["x.sum()", "x.sum(0)", "x.prod()", "x.cumsum(0)", "x.amax()"])
+@pytest.mark.parametrize("dtype", ["uint8", "bool"])
+def test_small_kinds_are_summed_in_pytorchs_dtype(case, dtype, torch):
+    if "amax" in case and dtype == "bool":
+        case = "x.any()"
+    ones = np.ones(2, dtype)
+    ours, theirs = (eval(case, {"x": m.tensor(ones)}) for m in (tg, torch))
+    assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
+    assert ours.tolist() == theirs.tolist()
+
+
 @pytest.mark.parametrize(
     "data",
-    [1.5, 2, True, [1.0, 2], [1, 2.5], [True, 2], [], [[1], [2]], np.float64(1), np.ones(2)],
-    ids=repr,
+    [
+        *["1.5", "2", "True", "[1.0, 2]", "[1, 2.5]", "[True, 2]", "[]", "[[1], [2]]"],
+        *["np.float64(1)", "np.float32(1)", "[np.float64(1)]", "[2.0, np.float64(1)]"],
+        *["[np.float32(1), 2.0]", "[np.int32(1), 2.0]", "[True, np.float32(2)]", "np.ones(2)"],
+        *["[m.tensor(1.0), 2.0]", "[2.0, m.tensor(1.0, dtype=m.float64)]", "[m.tensor(1), 2.5]"],
+        *["[np.ones(2), np.ones(2)]", "[[1.0, 2.0], np.ones(2)]", "[np.float32([1]), [2.0]]"],
+    ],
 )
+@pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy")
 def test_tensor_has_pytorchs_dtype(data, torch):
-    assert str(tg.tensor(data).dtype) == str(torch.tensor(data).dtype).removeprefix("torch.")
+    ours, theirs = (m.tensor(eval(data, {"m": m, "np": np})) for m in (tg, torch))
+    assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
+    assert ours.tolist() == theirs.tolist()
 
 
 # --------------------------------------------------------------------------------------- refusals
@@ -278,6 +297,7 @@ def test_tensor_has_pytorchs_dtype(data, torch):
         *["x @ 2", "x.matmul(2)", "m.ones(2).outer(3)", "m.prod(x, (0, 1))", "x.sum(dim='a')"],
         *["x.sum(1.0)", "m.manual_seed('a')", "(x > 0).clamp(max=True)"],
         *["m.ones(2).expand(3, 2).copy_(x.T)", "m.ones(2).expand(3, 2).__iadd__(1)"],
+        *["(x > 0) ** (x > 0)", "x.to('nonsense')"],
         *["m.tensor([1]).masked_fill(m.tensor([True]), inf)"],
         *["x.long().mean()", "x.long().std()", "x.clamp()", "x.masked_fill(x, 1.0)"],
         *["m.where(x, x, x)", "x.item()", "float(x)", "[*m.tensor(1.0)]", "len(m.tensor(1.0))"],

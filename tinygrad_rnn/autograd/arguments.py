@@ -109,7 +109,7 @@ def piece_sizes(split_size: int | Sequence[int], shape: tuple[int, ...], dim: in
                 f"split expects a size above 0, or a list of sizes; got {split_size}"
             )
         return [min(split_size, whole - at) for at in range(0, whole, split_size)] or [0]
-    sizes = list(split_size)
+    sizes = [*given_dims(tuple(split_size) if np.iterable(split_size) else (split_size,))]
     if sum(sizes) != whole or min(sizes, default=0) < 0:
         raise RuntimeError(
             f"split_with_sizes expects sizes that sum exactly to {whole} (the size of dim "
@@ -143,9 +143,13 @@ def dtype_of(given: Any) -> np.dtype[Any]:
 
 def fitted(value: Any, dtype: np.dtype[Any]) -> Any:
     """A number, an array or a Tensor in this dtype."""
+    if hasattr(value, "_array"):
+        return value.to(dtype)
+    if not isinstance(value, int | float | np.generic | np.ndarray):
+        raise TypeError(f"expected a Tensor, an array or a number, got {kind(value)}")
     try:
-        return value.to(dtype) if hasattr(value, "_array") else dtype.type(value)
-    except OverflowError:
+        return dtype.type(value)
+    except (OverflowError, ValueError):
         raise RuntimeError(f"the value {value} does not fit {dtype}") from None
 
 
@@ -156,6 +160,12 @@ def tensors_of(name: str, of: type, given: Any) -> list[Any]:
         if not isinstance(x, of):
             raise TypeError(f"{name}: expected a Tensor or several, got {kind(x)}")
     return listed
+
+
+def not_boolean(name: str, *given: Any) -> None:
+    """Raises: NotImplementedError where all are booleans, which are not to be computed with."""
+    if all(isinstance(x, bool) or getattr(x, "dtype", 0) == np.dtype(bool) for x in given):
+        raise NotImplementedError(f"{name}: booleans are not supported; use .long()")
 
 
 def writable(array: Array, what: str) -> None:

@@ -83,7 +83,7 @@ def full(
     size: Sequence[int], fill_value: Any, *, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`fill_value` everywhere; the dtype is that of ``tensor(fill_value)`` unless given."""
-    made = tensor(fill_value, dtype).expand(tuple(size)).clone()
+    made = tensor(fill_value, dtype).expand(given_sizes((size,), least=0)).clone()
     return made.requires_grad_(requires_grad)
 
 
@@ -231,15 +231,18 @@ def randint(
     size: Sequence[int] = (),
     *,
     generator: Generator | None = None,
+    dtype: Any = np.int64,
 ) -> Tensor:
     """Integers from `low` to `high` - 1; ``randint(high, size)`` starts at 0."""
     if isinstance(high, tuple | list):
         low, high, size = 0, low, high
     bounds: tuple[Any, Any] = (0, low) if high is None else (low, high)
-    return drawn(generator, lambda rng: np.asarray(rng.integers(*bounds, tuple(size))))
+    shape, kind = given_sizes((size,), least=0), np.dtype(dtype or np.int64)
+    return drawn(generator, lambda rng: np.asarray(rng.integers(*bounds, shape)).astype(kind))
 
 
 @unsupported
-def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = np.int64) -> Tensor:
     """The numbers 0 to n - 1 in random order."""
-    return drawn(generator, lambda rng: rng.permutation(n))
+    kind = np.dtype(dtype or np.int64)
+    return drawn(generator, lambda rng: rng.permutation(n).astype(kind))

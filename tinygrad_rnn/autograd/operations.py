@@ -105,6 +105,7 @@ class Operations:
 
     def pow(self, exponent: Any) -> Tensor:
         """x ** exponent, a number or a tensor."""
+        A.not_boolean("pow", self, exponent)
         if isinstance(exponent, Operations | np.ndarray):
             return self.rowwise("pow", self, exponent)
         exponent = exponent.item() if isinstance(exponent, np.generic) else exponent
@@ -121,8 +122,7 @@ class Operations:
             raise ValueError("clamp: at least one of min and max must be given")
         given = [b.item() if isinstance(b, np.generic) else b for b in (min, max) if b is not None]
         x, *_ = self.alike("clamp", self, *given)
-        if x.dtype == bool:
-            raise NotImplementedError("clamp: booleans are not supported; use .long()")
+        A.not_boolean("clamp", x)
         limits = (-np.inf, np.inf) if x.dtype.kind == "f" else np.iinfo(x.dtype)
         low, high = limits if isinstance(limits, tuple) else (limits.min, limits.max)
         low, high = low if min is None else given[0], high if max is None else given[-1]
@@ -163,10 +163,10 @@ class Operations:
         return _most("min", self, dim if other is None else other, keepdim)
 
     def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-        return self.apply(P.sum, self.to(dtype), dim=dim, keepdim=keepdim)
+        return self.apply(P.sum, self.to(dtype or _wide(self)), dim=dim, keepdim=keepdim)
 
     def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-        return self.apply(P.prod, self.to(dtype), dim=dim, keepdim=keepdim)
+        return self.apply(P.prod, self.to(dtype or _wide(self)), dim=dim, keepdim=keepdim)
 
     def amax(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         return self.apply(P.amax, self, dim=dim, keepdim=keepdim)
@@ -178,7 +178,7 @@ class Operations:
         return self.apply(P.logsumexp, self.to(_float(self)), dim=dim, keepdim=keepdim)
 
     def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor:
-        return self.apply(P.cumsum, self.to(dtype), dim=dim)
+        return self.apply(P.cumsum, self.to(dtype or _wide(self)), dim=dim)
 
     def softmax(self, dim: int, dtype: Any = None) -> Tensor:
         return self.apply(P.softmax, self.to(dtype or _float(self)), dim=dim)
@@ -361,6 +361,11 @@ def _most(which: str, x: Any, dim: Any, keepdim: bool) -> Any:
 def _float(x: Any) -> Any:
     """The dtype in which x can be exponentiated: its own, or float32 for integers."""
     return None if x.dtype.kind == "f" else FLOAT
+
+
+def _wide(x: Any) -> Any:
+    """The dtype in which x is summed: its own, or int64 for unsigned integers."""
+    return np.int64 if x.dtype.kind == "u" else None
 
 
 def _times(x: Any, alpha: Number) -> Any:

@@ -12,8 +12,10 @@ REDUCTIONS = "sum prod mean max min amax amin all any argmax argmin cumsum"
 LACKING = {
     "backward": "inputs",
     "clone": "memory_format",
+    "copy_": "non_blocking",
     "gather": "sparse_grad",
-    "to": "device non_blocking copy memory_format",
+    "to": "device other non_blocking copy layout pin_memory memory_format",
+    "view": "dtype",
     **dict.fromkeys(REDUCTIONS.split(), "out"),
 }
 """Methods of Tensor with the keywords that PyTorch's have, or NumPy passes on, and ours lack."""
