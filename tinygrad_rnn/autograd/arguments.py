@@ -164,8 +164,10 @@ def tensors_of(name: str, of: type, given: Any) -> list[Any]:
 
 def not_boolean(name: str, *given: Any) -> None:
     """Raises: NotImplementedError where all are booleans, which are not to be computed with."""
-    if all(isinstance(x, bool) or getattr(x, "dtype", 0) == np.dtype(bool) for x in given):
-        raise NotImplementedError(f"{name}: booleans are not supported; use .long()")
+    for x in given:
+        if not isinstance(x, bool) and getattr(x, "dtype", np.dtype(int)).kind != "b":
+            return
+    raise NotImplementedError(f"{name}: booleans are not supported; use .long()")
 
 
 def writable(array: Array, what: str) -> None:
