@@ -262,7 +262,6 @@ class Tensor(Operations):
         return self
 
     def _allow_change(self, other: Any, what: str) -> None:
-        writable(self._array, what)
         if mode.recording and (
             self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)
         ):
@@ -271,6 +270,7 @@ class Tensor(Operations):
                 "operation, or a value computed from one. Write x = x + y for a new tensor, or do "
                 "it inside `with tinygrad_rnn.no_grad():`, which records nothing"
             )
+        writable(self._array, what)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if mode.recording:
@@ -435,7 +435,7 @@ def grad(
 
 
 def _listed(x: Any) -> list[Any]:
-    return list(x) if isinstance(x, tuple | list) else [x]
+    return [x] if isinstance(x, Tensor | np.ndarray) or not np.iterable(x) else list(x)
 
 
 def _backward(
