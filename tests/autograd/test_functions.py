@@ -18,7 +18,9 @@ METHODS = [
 
 
 def same(a, b):
-    if isinstance(a, tuple):
+    if isinstance(a, int):
+        assert a == b
+    elif isinstance(a, tuple):
         assert len(a) == len(b)
         for one, other in zip(a, b, strict=True):
             same(one, other)
@@ -38,6 +40,7 @@ ARGUMENTS = {  # what an op needs beside its input, by PyTorch's names
         ("matmul", {"other": tg.tensor(X.T)}),
         (OVER_A_DIM, {"dim": 1, "keepdim": True}),
         ("var std", {"dim": 1, "unbiased": False, "keepdim": True}),
+        ("numel detach", {}),
         ("softmax log_softmax cumsum unsqueeze unbind squeeze", {"dim": 1}),
         ("flatten", {"start_dim": 0, "end_dim": -1}),
         ("transpose", {"dim0": 0, "dim1": 1}),

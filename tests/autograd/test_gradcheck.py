@@ -89,6 +89,18 @@ def test_the_tolerance_is_the_callers(factor, rng):
         tg.gradcheck(f, x, atol=0.0, rtol=1e-6)
 
 
+@pytest.mark.parametrize("large", [1.0, 1e3, 1e6, 1e9])
+def test_a_small_slope_that_is_missing_beside_a_large_one_is_caught(large, rng):
+    def f(a, hidden):
+        small = a[1:].detach() + 0 * a[1:] if hidden else a[1:]
+        return tg.cat([a[:1] * large, small])
+
+    x = leaf(rng, 2)
+    assert tg.gradcheck(lambda a: f(a, False), x)
+    with pytest.raises(tg.GradcheckError, match=r"the tape says -?0, finite differences say"):
+        tg.gradcheck(lambda a: f(a, True), x)
+
+
 # ---------------------------------------------------------------------------------- what it takes
 
 
@@ -157,6 +169,26 @@ def test_float32_is_refused(check, rng):
 def test_nothing_to_check_is_refused(check):
     with pytest.raises(ValueError, match="at least one input with requires_grad=True"):
         check(lambda x: x * 2, Tensor(np.ones(2)))
+
+
+@pytest.mark.parametrize("check", [tg.gradcheck, tg.gradgradcheck])
+@pytest.mark.parametrize("made", [None, 1.0, np.ones(2), [1.0], "text"], ids=repr)
+def test_an_output_that_is_no_tensor_is_refused(check, made, rng):
+    with pytest.raises(TypeError, match="f returned something else: expected a Tensor or several"):
+        check(lambda x: made, leaf(rng, 2))
+
+
+@pytest.mark.parametrize("check", [tg.gradcheck, tg.gradgradcheck])
+@pytest.mark.parametrize("given", [np.ones(2), [np.ones(2)], 1.0, None], ids=repr)
+def test_an_input_that_is_no_tensor_is_refused(check, given):
+    with pytest.raises(TypeError, match=f"{check.__name__}: expected a Tensor or several, got"):
+        check(lambda x: x * 2, given)
+
+
+@pytest.mark.parametrize("check", [tg.gradcheck, tg.gradgradcheck])
+def test_no_grad_is_refused(check, rng):
+    with tg.no_grad(), pytest.raises(RuntimeError, match=r"inside no_grad\(\); call it outside"):
+        check(Tensor.tanh, leaf(rng, 2))
 
 
 # -------------------------------------------------------------------------------- what it restores

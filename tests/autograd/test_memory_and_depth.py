@@ -181,6 +181,18 @@ def test_after_the_loss_is_gone_no_node_and_no_saved_array_is_left(how, gc_off):
     assert alive(kept) == 0
 
 
+def test_a_gradient_that_is_on_the_tape_holds_it_until_grad_is_none(gc_off):
+    """w.grad -> its node -> w is a cycle; `tg.grad` gives the same gradient without one."""
+    w = tg.ones(3, requires_grad=True)
+    before = living_nodes()
+    (w**3).sum().backward(create_graph=True)
+    assert living_nodes() > before
+    w.grad = None
+    assert living_nodes() == before
+    tg.grad((w**3).sum(), w, create_graph=True)
+    assert living_nodes() == before
+
+
 def test_values_that_no_derivative_needs_are_freed_at_once(gc_off):
     x = tg.ones(1000, requires_grad=True)
     h = x + 1

@@ -88,9 +88,17 @@ CASES = {
     "x.squeeze(), x.squeeze(0), x.squeeze(1), x.squeeze((0, -1)), m.squeeze(x, -1)": ((1, 3, 1),),
     "x.expand(4, 2, 3), x.expand(2, -1), x.expand((2, 3))": ((1, 3),),
     "x.expand(2, 3), x.reshape(1), x.view(1, 1), x.unsqueeze(0), x.flatten()": ((),),
+    "x.transpose(0, -1), x.flip(0), x.flip(()), x.permute(()), x.prod(-1), x.unsqueeze(-1)": ((),),
+    "x.index_select(0, m.tensor([0])), x.gather(0, m.tensor([0, 0])), x.squeeze(0)": ((),),
+    "x.gather(0, m.tensor(1)), x.index_select(0, m.tensor(1))": ((3,),),
+    "x.reshape(shape=(3, 2)), x.view(size=(6,)), x.expand(size=(4, 2, 3))": ((2, 3),),
+    "x.permute(dims=(1, 0)), x.flip(dims=(1,)), m.flip(x, dims=[0, -1])": ((2, 3),),
+    "x.max(other=z), x.min(other=z), m.max(x, other=z), m.min(x, z)": ((2, 3), (3,)),
+    "x.sum(axis=1), x.amax(axis=0, keepdims=True), m.mean(x, axis=0)": ((2, 3),),
     # joining and cutting
     "m.cat([x, z]), m.concat([x, x], dim=0), m.cat((z, x, z), dim=-2)": ((2, 3), (1, 3)),
     "m.cat([x, z], dim=-1)": ((2, 3), (2, 1)),
+    "m.cat([m.zeros(0), x, z], dim=1), m.cat([m.zeros(0), m.zeros(0)])": ((2, 3), (2, 1)),
     "m.stack([x, z]), m.stack((x, z), dim=1), m.stack([x, z], -1)": ((2, 3), (2, 3)),
     "*x.split(2), *x.split([1, 4], 0), *m.split(x, 5)": ((5, 2),),
     "*x.chunk(3), *x.chunk(4), *m.chunk(x, 2, dim=1), *x.chunk(9)": ((5, 2),),
@@ -116,6 +124,7 @@ TIES = {
     "m.relu(x), abs(x), m.nn.functional.leaky_relu(x, 0.2)": [-1.0, 0.0, 1.0],
     "m.nn.functional.elu(x), m.nn.functional.silu(x)": [0.0, 30.0, -30.0],
     "x.std(), x.std(0, correction=0)": [2.0, 2.0, 2.0],
+    "x.var(correction=None), x.std(0, correction=None), x.var(correction=0.5)": [0.0, 1.0, 2.0],
     "x.prod(), x.prod(0)": [2.0, 0.0, 3.0, 0.0],
     "x.prod()  # one zero": [2.0, 0.0, 3.0],
     "x ** 0, x ** 1, x ** 2, x ** 3": [0.0, 1.0, -2.0],
@@ -171,6 +180,15 @@ def test_at_ties_and_extremes_an_op_is_pytorchs(case, torch):
     compare(case, torch, [np.array(TIES[case], np.float32)], 1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom")
+@pytest.mark.parametrize("data", [[0.0, 1.0, 2.0], [2.0, 2.0, 2.0], [1.0]])
+def test_a_variance_of_too_few_is_pytorchs(data, torch):
+    case = "x.var(correction=3), x.std(correction=5), x.var(0, correction=4), x.std(correction=1)"
+    ours, theirs = (eval(case, {"x": m.tensor(data)}) for m in (tg, torch))
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine.data, other.numpy())
+
+
 # ------------------------------------------------------------------------------------- promotion
 
 DTYPES = ["bool", "int32", "int64", "float32", "float64"]
@@ -209,6 +227,7 @@ def test_mixed_dtypes_give_pytorchs_dtype(op, left, torch):
         *["x ** 2", "x ** 2.0", "2 ** x", "2.5 ** x", "m.clamp(x, 0, 1)", "m.clamp(x, max=0.5)"],
         *["m.relu(x)", "abs(x)", "m.sign(x)", "m.cat([x, m.ones(1)])", "m.reciprocal(x)", "-x"],
         *["m.stack([x, m.zeros(2)])", "x.mean(dtype=m.float32)", "x.sum(dtype=m.float64)"],
+        *["x.masked_fill(x == 1, 2.5)", "x.masked_fill(x == 1, m.tensor(2.5))"],
         *["m.where(x == 1, 1.0, 0)", "m.where(x == 1, 1, 0)", "m.cat([x, m.tensor([1])])"],
     ],
 )
@@ -220,13 +239,32 @@ def test_results_have_pytorchs_dtype(case, dtype, torch):
     assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
 
 
+@pytest.mark.parametrize("case", ["x.sum()", "x.sum(0)", "x.prod()", "x.cumsum(0)", "x.amax()"])
+@pytest.mark.parametrize("dtype", ["uint8", "bool"])
+def test_small_kinds_are_summed_in_pytorchs_dtype(case, dtype, torch):
+    if "amax" in case and dtype == "bool":
+        case = "x.any()"
+    ones = np.ones(2, dtype)
+    ours, theirs = (eval(case, {"x": m.tensor(ones)}) for m in (tg, torch))
+    assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
+    assert ours.tolist() == theirs.tolist()
+
+
 @pytest.mark.parametrize(
     "data",
-    [1.5, 2, True, [1.0, 2], [1, 2.5], [True, 2], [], [[1], [2]], np.float64(1), np.ones(2)],
-    ids=repr,
+    [
+        *["1.5", "2", "True", "[1.0, 2]", "[1, 2.5]", "[True, 2]", "[]", "[[1], [2]]"],
+        *["np.float64(1)", "np.float32(1)", "[np.float64(1)]", "[2.0, np.float64(1)]"],
+        *["[np.float32(1), 2.0]", "[np.int32(1), 2.0]", "[True, np.float32(2)]", "np.ones(2)"],
+        *["[m.tensor(1.0), 2.0]", "[2.0, m.tensor(1.0, dtype=m.float64)]", "[m.tensor(1), 2.5]"],
+        *["[np.ones(2), np.ones(2)]", "[[1.0, 2.0], np.ones(2)]", "[np.float32([1]), [2.0]]"],
+    ],
 )
+@pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy")
 def test_tensor_has_pytorchs_dtype(data, torch):
-    assert str(tg.tensor(data).dtype) == str(torch.tensor(data).dtype).removeprefix("torch.")
+    ours, theirs = (m.tensor(eval(data, {"m": m, "np": np})) for m in (tg, torch))
+    assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
+    assert ours.tolist() == theirs.tolist()
 
 
 # --------------------------------------------------------------------------------------- refusals
@@ -248,6 +286,19 @@ def test_tensor_has_pytorchs_dtype(data, torch):
         *["x.gather(2, m.tensor([[0]]))", "x.gather(0, m.zeros(1, 1))"],
         *["x.index_select(0, m.tensor([2]))"],
         *["x.index_select(0, m.tensor([[0]]))", "x.index_select(0, m.zeros(1))"],
+        *["x.reshape(-2)", "x.reshape(2, -3)", "x.view(-2)", "x.expand(-2, 3)", "m.zeros(2, -1)"],
+        *["x.max(0)[0].transpose(0, 1)", "m.tensor(1.0).transpose(0, 1)", "m.tensor(1.0).flip(1)"],
+        *["m.tensor(1.0).prod(2)", "m.tensor(1.0).prod(-5)", "m.tensor(1.0).sum((0, 0))"],
+        *["m.tensor(1.0).permute(0)", "m.tensor(1.0).index_select(0, m.tensor([0, 0]))"],
+        *["m.tensor(1.0).gather(0, m.tensor([[0]]))", "m.tensor(1.0).gather(1, m.tensor(0))"],
+        *["m.tensor(1.0).split(1)", "m.tensor(1.0).chunk(1)", "m.tensor(1.0).unbind()"],
+        *["m.tensor(1.0).flatten(1)", "m.tensor(1.0).softmax(1)", "m.tensor(1.0).cumsum(1)"],
+        *["m.cat([m.tensor(1.0)])", "m.cat([m.zeros(0), x], dim=3)", "m.cat([x, 1.0])"],
+        *["x @ 2", "x.matmul(2)", "m.ones(2).outer(3)", "m.prod(x, (0, 1))", "x.sum(dim='a')"],
+        *["x.sum(1.0)", "m.manual_seed('a')", "(x > 0).clamp(max=True)"],
+        *["m.ones(2).expand(3, 2).copy_(x.T)", "m.ones(2).expand(3, 2).__iadd__(1)"],
+        *["(x > 0) ** (x > 0)", "x.to('nonsense')"],
+        *["m.tensor([1]).masked_fill(m.tensor([True]), inf)"],
         *["x.long().mean()", "x.long().std()", "x.clamp()", "x.masked_fill(x, 1.0)"],
         *["m.where(x, x, x)", "x.item()", "float(x)", "[*m.tensor(1.0)]", "len(m.tensor(1.0))"],
         *["m.zeros(0).max()", "m.zeros(0, 2).amax(0)", "m.zeros(0, 2).max(0)"],
@@ -261,4 +312,4 @@ def test_what_pytorch_refuses_is_refused(case, torch):
     errors = (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError)
     for m in (torch, tg):
         with pytest.raises(errors):
-            eval(case, {"m": m, "x": m.ones(2, 3)})
+            eval(case, {"m": m, "x": m.ones(2, 3), "inf": inf})

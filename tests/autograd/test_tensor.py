@@ -99,11 +99,27 @@ def test_another_array_of_another_dtype_may_be_assigned_to_data():
         w.data = "text"
 
 
-def test_a_grad_of_another_dtype_is_taken_along():
+def test_grad_follows_data_into_another_dtype_and_is_dropped_with_the_shape():
     w = tg.ones(2, requires_grad=True)
-    w.grad = tg.ones(2, dtype=tg.float64)
-    w.sum().backward()
-    assert (w.grad.dtype, w.grad.tolist()) == (np.float32, [2, 2])
+    (w * 3).sum().backward()
+    w.data = np.ones(2)
+    assert (w.grad.dtype, w.grad.tolist()) == (np.float64, [3, 3])
+    kept = w.grad
+    w.data = np.zeros(2)
+    assert w.grad is kept
+    w.data = np.ones((3, 1))
+    assert w.grad is None
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_data_of_another_dtype_before_backward_decides_the_dtype_of_grad(create_graph):
+    w = tg.ones(2, requires_grad=True)
+    loss = (w * 3).sum()
+    w.data = np.ones(2)
+    for total in (3, 6):
+        loss.backward(retain_graph=True, create_graph=create_graph)
+        assert (w.grad.dtype, w.grad.tolist()) == (np.float64, [total, total])
+    w.grad = None
 
 
 def test_detach_shares_memory_and_clone_does_not():

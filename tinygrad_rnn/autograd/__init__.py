@@ -6,8 +6,9 @@
 4. `tensor`: what users hold
 5. `gradcheck`: why anyone should believe it
 
-`operations`, `functions` and `creation` give all that PyTorch's names; `promotion` says which dtype
-comes out, `recording` whether anything is written down.
+`operations`, `functions` and `creation` give all that PyTorch's names; `arguments` reads what is
+given to them, `signatures` refuses what is not supported, `promotion` says which dtype comes out,
+`recording` whether anything is written down.
 """
 
 import numpy as np

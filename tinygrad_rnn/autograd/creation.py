@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .operations import array_of, given_sizes
-from .promotion import FLOAT
+from .arguments import array_of, given_sizes
+from .promotion import FLOAT, NUMBERS
 from .recording import mode
 from .signatures import lacks
 from .tensor import Tensor
@@ -29,14 +29,22 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     first = data
     while isinstance(first, list | tuple) and len(first):
         first = first[0]
-    if type(first) in (float, int, bool, list, tuple):
+    if type(first) in (*NUMBERS, list, tuple):
         return _of_numbers(_numbers, data, dtype, requires_grad=requires_grad)
-    return Tensor(np.array(array_of(data), dtype=dtype), requires_grad)
+    return Tensor(_numbers(array_of(data), dtype), requires_grad)
 
 
 def _numbers(data: Any, dtype: Any) -> np.ndarray:
     array = np.array(data, dtype)
-    return array.astype(FLOAT) if dtype is None and array.dtype == np.float64 else array
+    narrow = dtype is None and array.dtype == np.float64 and not _holds_float64(data)
+    return array.astype(FLOAT) if narrow else array
+
+
+def _holds_float64(data: Any) -> bool:
+    """Whether an array, a Tensor or a NumPy number asks for float64; Python's numbers do not."""
+    if isinstance(data, list | tuple):
+        return not set(map(type, data)) <= {*NUMBERS} and any(map(_holds_float64, data))
+    return type(data) not in NUMBERS and data.dtype == np.float64
 
 
 def _of_numbers(make: Callable[..., np.ndarray], *given: Any, requires_grad: bool) -> Tensor:
@@ -57,15 +65,17 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 
 @unsupported
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(*sizes: Any, size: Any = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the given size: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-    return _of_numbers(np.zeros, given_sizes(size), dtype or FLOAT, requires_grad=requires_grad)
+    shape = given_sizes(sizes, size, 0)
+    return _of_numbers(np.zeros, shape, dtype or FLOAT, requires_grad=requires_grad)
 
 
 @unsupported
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(*sizes: Any, size: Any = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the given size."""
-    return _of_numbers(np.ones, given_sizes(size), dtype or FLOAT, requires_grad=requires_grad)
+    shape = given_sizes(sizes, size, 0)
+    return _of_numbers(np.ones, shape, dtype or FLOAT, requires_grad=requires_grad)
 
 
 @unsupported
@@ -73,7 +83,7 @@ def full(
     size: Sequence[int], fill_value: Any, *, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`fill_value` everywhere; the dtype is that of ``tensor(fill_value)`` unless given."""
-    made = tensor(fill_value, dtype).expand(tuple(size)).clone()
+    made = tensor(fill_value, dtype).expand(given_sizes((size,), least=0)).clone()
     return made.requires_grad_(requires_grad)
 
 
@@ -91,10 +101,17 @@ def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) 
 
 @unsupported
 def arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, requires_grad: bool = False
+    start: Any = None,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """start, start + step, ... below `end`; ``arange(n)`` counts from 0.  Floats give float32."""
-    first, last = (0, start) if end is None else (start, end)
+    if start is None and end is None:
+        raise TypeError("arange: expected an end, got none")
+    first, last = (0, start) if end is None else (0 if start is None else start, end)
     if dtype is None and any(isinstance(x, float | np.floating) for x in (first, last, step)):
         dtype = FLOAT
     return _of_numbers(_range, first, last, step, dtype or np.int64, requires_grad=requires_grad)
@@ -115,16 +132,16 @@ class Generator:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        self._seed = seed
+        self._seed = None if seed is None else _whole("Generator", seed)
 
     @cached_property
     def numpy(self) -> np.random.Generator:
-        return np.random.default_rng(self._seed)  # made when first used: its import takes a while
+        return _rng(self._seed)  # made when first used: its import takes a while
 
     def manual_seed(self, seed: int) -> Generator:
         """Starts again from `seed`; returns the generator."""
-        self.numpy = np.random.default_rng(seed % 2**64)
-        self._seed = seed
+        self._seed = _whole("manual_seed", seed)
+        self.numpy = _rng(seed)
         return self
 
     def initial_seed(self) -> int | None:
@@ -138,6 +155,17 @@ class Generator:
     def set_state(self, state: Any) -> None:
         """Continues from where `get_state` was called."""
         self.numpy.bit_generator.state = state
+
+
+def _whole(name: str, seed: Any) -> int:
+    if not isinstance(seed, int | np.integer):
+        hint = "; there are no devices" if isinstance(seed, str) else ""
+        raise TypeError(f"{name}: expected a seed that is an integer, got {seed!r:.40}{hint}")
+    return int(seed)
+
+
+def _rng(seed: int | None) -> np.random.Generator:
+    return np.random.default_rng(None if seed is None else seed % 2**64)
 
 
 default_generator = Generator()
@@ -168,13 +196,14 @@ def drawn(generator: Generator | None, draw: Callable[[np.random.Generator], np.
 
 @unsupported
 def rand(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers in [0, 1)."""
-    shape, kind = given_sizes(size), np.dtype(dtype or FLOAT)
+    shape, kind = given_sizes(sizes, size, 0), np.dtype(dtype or FLOAT)
     wide = np.float64 if kind == np.float64 else FLOAT
     made = drawn(generator, lambda rng: rng.random(shape, wide).astype(kind, copy=False))
     return made.requires_grad_(requires_grad)
@@ -182,13 +211,14 @@ def rand(
 
 @unsupported
 def randn(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from the normal distribution of mean 0 and variance 1."""
-    shape, kind = given_sizes(size), np.dtype(dtype or FLOAT)
+    shape, kind = given_sizes(sizes, size, 0), np.dtype(dtype or FLOAT)
     wide = np.float64 if kind == np.float64 else FLOAT
     made = drawn(generator, lambda rng: rng.standard_normal(shape, wide).astype(kind, copy=False))
     return made.requires_grad_(requires_grad)
@@ -201,15 +231,18 @@ def randint(
     size: Sequence[int] = (),
     *,
     generator: Generator | None = None,
+    dtype: Any = np.int64,
 ) -> Tensor:
     """Integers from `low` to `high` - 1; ``randint(high, size)`` starts at 0."""
     if isinstance(high, tuple | list):
         low, high, size = 0, low, high
     bounds: tuple[Any, Any] = (0, low) if high is None else (low, high)
-    return drawn(generator, lambda rng: np.asarray(rng.integers(*bounds, tuple(size))))
+    shape, kind = given_sizes((size,), least=0), np.dtype(dtype or np.int64)
+    return drawn(generator, lambda rng: np.asarray(rng.integers(*bounds, shape)).astype(kind))
 
 
 @unsupported
-def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = np.int64) -> Tensor:
     """The numbers 0 to n - 1 in random order."""
-    return drawn(generator, lambda rng: rng.permutation(n))
+    kind = np.dtype(dtype or np.int64)
+    return drawn(generator, lambda rng: rng.permutation(n).astype(kind))

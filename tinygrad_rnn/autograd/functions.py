@@ -10,9 +10,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from . import primitives
+from .arguments import mask_of
 from .creation import tensor
 from .elementwise import ROWS
-from .operations import mask_of
 from .promotion import NUMBERS
 from .signatures import refuse
 from .tensor import Tensor
@@ -22,10 +22,8 @@ R = TypeVar("R")
 
 
 def as_tensor(x: Any) -> Tensor:
-    """x itself; a Tensor that shares the array x; or what ``tensor(x)`` makes of anything else."""
-    if isinstance(x, Tensor):
-        return x
-    return Tensor(x) if isinstance(x, np.ndarray) else tensor(x)
+    """x itself, or what ``tensor(x)`` makes of it: a copy, which its owner cannot change."""
+    return x if isinstance(x, Tensor) else tensor(x)
 
 
 def function(
@@ -103,6 +101,8 @@ squeeze = function(Tensor.squeeze)
 unsqueeze = function(Tensor.unsqueeze)
 chunk = function(Tensor.chunk)
 unbind = function(Tensor.unbind)
+detach = function(Tensor.detach)
+numel = function(Tensor.numel)
 gather = function(Tensor.gather)
 index_select = function(Tensor.index_select)
 
@@ -144,7 +144,12 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, out: None = None) -> Tensor:
     tensor([1, 2, 3])
     """
     _no_out(out)
-    return Tensor.apply(primitives.concat, *_some(tensors, "concat"), dim=dim)
+    parts, dims = _some(tensors, "concat")
+    if 0 in dims:
+        raise RuntimeError("concat: expected at least 1 dimension, got 0; stack() joins scalars")
+    if len(dims) > 1:
+        parts = [x for x in parts if x.shape != (0,)]  # as PyTorch does
+    return Tensor.apply(primitives.concat, *parts, dim=dim)
 
 
 concat = cat
@@ -153,7 +158,7 @@ concat = cat
 def stack(tensors: Sequence[Any], dim: int = 0, *, out: None = None) -> Tensor:
     """Joined along a new dim: all have the same shape."""
     _no_out(out)
-    return Tensor.apply(primitives.stack, *_some(tensors, "stack"), dim=dim)
+    return Tensor.apply(primitives.stack, *_some(tensors, "stack")[0], dim=dim)
 
 
 def _no_out(out: None) -> None:
@@ -161,7 +166,12 @@ def _no_out(out: None) -> None:
         raise NotImplementedError("out= is not supported; use the result")
 
 
-def _some(tensors: Sequence[Any], name: str) -> Sequence[Any]:
+def _some(tensors: Sequence[Any], name: str) -> tuple[Sequence[Any], set[int]]:
+    """The tensors in one dtype, and how many dims they have."""
     if isinstance(tensors, Tensor | np.ndarray) or not len(tensors):
         raise TypeError(f"{name}: expected a non-empty list of Tensors, got {tensors!r:.60}")
-    return Tensor.alike(name, *tensors)
+    parts = Tensor.alike(name, *tensors)
+    try:
+        return parts, {x.ndim for x in parts}
+    except AttributeError:
+        raise TypeError(f"{name}: expected Tensors, got a number among them") from None

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import arguments as A
 from . import primitives as P
-from .primitives import Array, Dims, dims_of
+from .arguments import Array, Dims
+from .arguments import array_of as array_of
 from .promotion import FLOAT
+from .signatures import complete
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -24,6 +27,7 @@ Number = int | float
 MinMax = namedtuple("MinMax", "values indices")  # of max and min over a dim, as in PyTorch
 
 
+@complete
 class Operations:
     """The ops; see `Tensor`, which inherits them."""
 
@@ -97,10 +101,11 @@ class Operations:
 
     def __rpow__(self, base: Any) -> Tensor:
         *_, x = self.alike("pow", base, self)
-        return self.ungraded(np.asarray, base, dtype=x.dtype).pow(x)
+        return self.ungraded(np.array, base, dtype=x.dtype).pow(x)
 
     def pow(self, exponent: Any) -> Tensor:
         """x ** exponent, a number or a tensor."""
+        A.not_boolean("pow", self, exponent)
         if isinstance(exponent, Operations | np.ndarray):
             return self.rowwise("pow", self, exponent)
         exponent = exponent.item() if isinstance(exponent, np.generic) else exponent
@@ -117,6 +122,7 @@ class Operations:
             raise ValueError("clamp: at least one of min and max must be given")
         given = [b.item() if isinstance(b, np.generic) else b for b in (min, max) if b is not None]
         x, *_ = self.alike("clamp", self, *given)
+        A.not_boolean("clamp", x)
         limits = (-np.inf, np.inf) if x.dtype.kind == "f" else np.iinfo(x.dtype)
         low, high = limits if isinstance(limits, tuple) else (limits.min, limits.max)
         low, high = low if min is None else given[0], high if max is None else given[-1]
@@ -124,11 +130,11 @@ class Operations:
 
     def where(self, condition: Any, other: Any) -> Tensor:
         """self where `condition` is true, `other` elsewhere."""
-        return self.rowwise("where", mask_of(condition), self, other)
+        return self.rowwise("where", A.mask_of(condition), self, other)
 
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
-        """`value` where `mask` is true, self elsewhere."""
-        return self.rowwise("where", mask_of(mask), value, self)
+        """`value` where `mask` is true, self elsewhere; in self's dtype."""
+        return self.rowwise("where", A.mask_of(mask), A.fitted(value, self.dtype), self)
 
     # ------------------------------------------------------------------- products and reductions
 
@@ -137,30 +143,30 @@ class Operations:
     # fmt: on
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return self.ungraded(np.asarray, other).matmul(self)
+        return self.ungraded(np.array, A.array_like("matmul", other)).matmul(self)
 
     def matmul(self, other: Any) -> Tensor:
-        return self.apply(P.matmul, *self.alike("matmul", self, other))
+        return self.apply(P.matmul, *self.alike("matmul", self, A.array_like("matmul", other)))
 
     def outer(self, vec2: Any) -> Tensor:
         """x z^T of two vectors: (N,), (M,) -> (N, M)."""
-        if self.ndim != 1 or vec2.ndim != 1:
+        if self.ndim != 1 or A.array_like("outer", vec2).ndim != 1:
             raise RuntimeError(f"outer: expected 1-D tensors, got {self.shape} and {vec2.shape}")
         return self[:, None] * vec2
 
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
+    def max(self, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         """The largest of all; over one dim, values and indices; or of two tensors."""
-        return _most("max", self, dim, keepdim)
+        return _most("max", self, dim if other is None else other, keepdim)
 
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
+    def min(self, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         """The smallest of all; over one dim, values and indices; or of two tensors."""
-        return _most("min", self, dim, keepdim)
+        return _most("min", self, dim if other is None else other, keepdim)
 
     def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-        return self.apply(P.sum, self.to(dtype), dim=dim, keepdim=keepdim)
+        return self.apply(P.sum, self.to(dtype or _wide(self)), dim=dim, keepdim=keepdim)
 
     def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-        return self.apply(P.prod, self.to(dtype), dim=dim, keepdim=keepdim)
+        return self.apply(P.prod, self.to(dtype or _wide(self)), dim=dim, keepdim=keepdim)
 
     def amax(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         return self.apply(P.amax, self, dim=dim, keepdim=keepdim)
@@ -172,7 +178,7 @@ class Operations:
         return self.apply(P.logsumexp, self.to(_float(self)), dim=dim, keepdim=keepdim)
 
     def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor:
-        return self.apply(P.cumsum, self.to(dtype), dim=dim)
+        return self.apply(P.cumsum, self.to(dtype or _wide(self)), dim=dim)
 
     def softmax(self, dim: int, dtype: Any = None) -> Tensor:
         return self.apply(P.softmax, self.to(dtype or _float(self)), dim=dim)
@@ -187,10 +193,10 @@ class Operations:
         return self.ungraded(np.argmin, self, axis=dim, keepdims=keepdim)
 
     def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return self.ungraded(np.all, self, axis=dims_of(dim, self.ndim), keepdims=keepdim)
+        return self.ungraded(np.all, self, axis=A.dims_of(dim, self.ndim), keepdims=keepdim)
 
     def any(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return self.ungraded(np.any, self, axis=dims_of(dim, self.ndim), keepdims=keepdim)
+        return self.ungraded(np.any, self, axis=A.dims_of(dim, self.ndim), keepdims=keepdim)
 
     def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         x = self.to(dtype)
@@ -198,21 +204,22 @@ class Operations:
             raise RuntimeError(
                 f"mean(): expected a floating point dtype, got {x.dtype}; use .float()"
             )
-        return x.sum(dim, keepdim) / count(x, dim)
+        return x.sum(dim, keepdim) / A.count(x, dim)
 
     def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
-            correction: float = 1) -> Tensor:  # fmt: skip
+            correction: float | None = 1) -> Tensor:  # fmt: skip
         """The variance; the sum of squares is divided by n - `correction`, as in PyTorch."""
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         if unbiased is not None:
             correction = int(unbiased)
-        return (self - self.mean(dim, True)).square().sum(dim, keepdim) / (
-            max(count(self, dim) - correction, 0) or np.nan
-        )
+        divisor = max(A.count(self, dim) - (1 if correction is None else correction), 0)
+        squares = (self - self.mean(dim, True)).square().sum(dim, keepdim)
+        with np.errstate(divide="ignore", invalid="ignore"):  # by 0: infinite, or 0 / 0
+            return squares / divisor
 
     def std(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
-            correction: float = 1) -> Tensor:  # fmt: skip
+            correction: float | None = 1) -> Tensor:  # fmt: skip
         """The square root of `var`; its gradient is 0 where all values are equal, as in PyTorch."""
         var = self.var(dim, unbiased, keepdim, correction=correction)
         constant = var == 0
@@ -225,38 +232,42 @@ class Operations:
     def double(self) -> Tensor: return self.to(np.float64)
     def long(self) -> Tensor: return self.to(np.int64)
     def clone(self) -> Tensor: return self.apply(P.clone, self)
-    def flip(self, *dims: Any) -> Tensor: return self.apply(P.flip, self, dims=given_sizes(dims))
     def unbind(self, dim: int = 0) -> tuple[Tensor, ...]: return self.apply(P.unbind, self, dim=dim)
     # fmt: on
 
-    def reshape(self, *shape: Any) -> Tensor:
-        return self.apply(P.reshape, self, shape=given_sizes(shape))
+    def reshape(self, *sizes: Any, shape: Any = None) -> Tensor:
+        return self.apply(P.reshape, self, shape=A.given_sizes(sizes, shape))
 
-    def permute(self, *dims: Any) -> Tensor:
-        return self.apply(P.permute, self, dims=given_sizes(dims))
+    def permute(self, *order: Any, dims: Any = None) -> Tensor:
+        return self.apply(P.permute, self, dims=A.given_dims(order, dims))
 
-    def to(self, dtype: Any) -> Tensor:
+    def flip(self, *which: Any, dims: Any = None) -> Tensor:
+        given = A.given_dims(which, dims)
+        return self.apply(P.flip, self, dims=A.dims_of(given, self.ndim) if given else ())
+
+    def to(self, dtype: Any = None) -> Tensor:
         """In another dtype (None: as it is); self when there is nothing to do."""
         if dtype is None or self.dtype == dtype:
             return self  # type: ignore[return-value]
-        return self.apply(P.cast, self, dtype=np.dtype(dtype))
+        return self.apply(P.cast, self, dtype=A.dtype_of(dtype))
 
-    def view(self, *shape: Any) -> Tensor:
+    def view(self, *sizes: Any, size: Any = None) -> Tensor:
         """`reshape` that never copies.  Raises: RuntimeError where it would have to."""
+        shape = A.given_sizes(sizes, size)
         try:
-            np.reshape(self._array, given_sizes(shape), copy=False)
+            np.reshape(self._array, shape, copy=False)
         except ValueError as error:
             raise RuntimeError(
                 f"view size is not compatible with input tensor's size and stride: {self.shape} as "
-                f"{given_sizes(shape)} ({error}). Use .reshape(...) instead."
+                f"{shape} ({error}). Use .reshape(...) instead."
             ) from None
-        return self.reshape(*shape)
+        return self.reshape(shape)
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """The dims from `start_dim` to `end_dim` as one."""
+        start, end = A.dim_of(start_dim, self.ndim), A.dim_of(end_dim, self.ndim)
         if not self.ndim:
             return self.reshape(1)
-        (start,), (end,) = dims_of(start_dim, self.ndim), dims_of(end_dim, self.ndim)
         if start > end:
             raise RuntimeError(f"flatten: start_dim {start} comes after end_dim {end}")
         size = int(np.prod(self.shape[start : end + 1]))
@@ -264,24 +275,24 @@ class Operations:
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two dims exchanged."""
-        dims = list(range(self.ndim))
-        (a,), (b,) = dims_of(dim0, self.ndim), dims_of(dim1, self.ndim)
+        a, b = A.dim_of(dim0, self.ndim), A.dim_of(dim1, self.ndim)
+        dims = list(range(max(self.ndim, 1)))
         dims[a], dims[b] = b, a
-        return self.permute(*dims)
+        return self.permute(dims[: self.ndim])
 
     def squeeze(self, dim: Dims = None) -> Tensor:
         """Without dims of size 1: all of them, or those among `dim`."""
-        gone = [d for d in dims_of(dim, self.ndim) if self.shape[d] == 1]
+        gone = [d for d in A.dims_of(dim, self.ndim) if self.shape[d] == 1]
         return self.reshape([n for d, n in enumerate(self.shape) if d not in gone])
 
     def unsqueeze(self, dim: int) -> Tensor:
         """With a new dim of size 1 at `dim`."""
-        (at,) = dims_of(dim, self.ndim + 1)
+        at = A.dim_of(dim, self.ndim + 1)
         return self.reshape(*self.shape[:at], 1, *self.shape[at:])
 
-    def expand(self, *sizes: Any) -> Tensor:
-        """Broadcast to `sizes`, without a copy; -1 keeps a size."""
-        wanted = given_sizes(sizes)
+    def expand(self, *sizes: Any, size: Any = None) -> Tensor:
+        """Broadcast to these sizes, without a copy; -1 keeps a size."""
+        wanted = A.given_sizes(sizes, size)
         extra = len(wanted) - self.ndim
         shape = [
             self.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted)
@@ -290,57 +301,50 @@ class Operations:
 
     def split(self, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
         """Cut along `dim`: into pieces of one size (the last may be smaller), or of given sizes."""
-        (dim,) = dims_of(dim, self.ndim)
-        whole = self.shape[dim]
-        if isinstance(split_size, int | np.integer):
-            if split_size <= 0:
-                raise RuntimeError(
-                    f"split expects a size above 0, or a list of sizes; got {split_size}"
-                )
-            sizes = [min(split_size, whole - at) for at in range(0, whole, split_size)] or [0]
-        else:
-            sizes = list(split_size)
-            if sum(sizes) != whole or min(sizes, default=0) < 0:
-                raise RuntimeError(
-                    f"split_with_sizes expects sizes that sum exactly to {whole} (the size of dim "
-                    f"{dim} of {self.shape}), got {sizes}, which sum to {sum(sizes)}"
-                )
+        A.some_dims("split", self)
+        dim = A.dim_of(dim, self.ndim)
+        sizes = A.piece_sizes(split_size, self.shape, dim)
         return self.apply(P.split, self, sizes=sizes, dim=dim)
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         """Cut along `dim` into at most `chunks` pieces of equal size (the last may be smaller)."""
         if chunks < 1:
             raise RuntimeError(f"chunk expects chunks to be greater than 0, got {chunks}")
-        (dim,) = dims_of(dim, self.ndim)
-        whole = self.shape[dim]
+        A.some_dims("chunk", self)
+        whole = self.shape[A.dim_of(dim, self.ndim)]
         return self.split(-(-whole // chunks) if whole else [0] * chunks, dim)
 
     # ----------------------------------------------------------------------------------- indexing
 
     def __getitem__(self, key: Any) -> Tensor:
         """``x[key]`` with NumPy's rules.  To use every step of a sequence, `unbind` it instead."""
-        return self.apply(P.index, self, key=key_of(key))
+        return self.apply(P.index, self, key=A.key_of(key))
 
     def gather(self, dim: int, index: Any) -> Tensor:
         """out[i][j] = self[i][index[i][j]] for dim 1; `index` has as many dims as self."""
-        ids = ids_of(index)
-        if not self.ndim:
-            return self.reshape(1).gather(dim, ids.reshape(1)).reshape(ids.shape)
-        (dim,) = dims_of(dim, self.ndim)
+        ids = A.ids_of(index)
+        if not self.ndim or not ids.ndim:  # 0 dims count as one
+            x, own = self.reshape(self.shape or 1), ids.reshape(ids.shape or 1)
+            return x.gather(dim, own).reshape(ids.shape)
+        dim = A.dim_of(dim, self.ndim)
         if ids.ndim != self.ndim:
             raise RuntimeError(
                 f"gather: index has shape {ids.shape}; expected {self.ndim} dims like {self.shape}"
             )
-        _check_bounds("gather", ids, self.shape[dim])
+        A.ids_within("gather", ids, self.shape[dim])
         grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in ids.shape)])
         return self.apply(P.index, self, key=(*grid[:dim], ids, *grid[dim + 1 :]))
 
     def index_select(self, dim: int, index: Any) -> Tensor:
         """The slices along `dim` that `index` (1-D, integers) names."""
-        (before,), ids = dims_of(dim, self.ndim), ids_of(index)
-        if ids.ndim > 1:
-            raise IndexError(f"index_select: expected a vector of indices, got shape {ids.shape}")
-        _check_bounds("index_select", ids, self.shape[before])
+        before, ids = A.dim_of(dim, self.ndim), A.ids_of(index)
+        if ids.ndim > 1 or (not self.ndim and ids.size != 1):
+            raise IndexError(
+                f"index_select: expected a vector of indices (of a scalar, one), got {ids.shape}"
+            )
+        if not self.ndim:
+            return self.reshape(1).index_select(0, ids).reshape(())
+        A.ids_within("index_select", ids, self.shape[before])
         return self.apply(P.index, self, key=(*[slice(None)] * before, ids.reshape(-1)))
 
 
@@ -359,55 +363,10 @@ def _float(x: Any) -> Any:
     return None if x.dtype.kind == "f" else FLOAT
 
 
-def _check_bounds(name: str, ids: Array, size: int) -> None:
-    if ids.size and not 0 <= ids.min() <= ids.max() < size:
-        raise IndexError(
-            f"{name}: ids {ids.min()} to {ids.max()} are out of bounds for size {size}"
-        )
-
-
-def count(x: Any, dim: Dims) -> int:
-    """How many elements a reduction over `dim` puts together."""
-    return int(np.prod([x.shape[d] for d in dims_of(dim, x.ndim)]))
-
-
-def mask_of(condition: Any) -> Any:
-    """A condition as it is.  Raises: RuntimeError where it does not hold booleans."""
-    mask = condition if isinstance(condition, Operations) else np.asarray(condition)
-    if mask.dtype != bool:
-        raise RuntimeError(f"expected condition to be a boolean tensor, but got dtype {mask.dtype}")
-    return mask
+def _wide(x: Any) -> Any:
+    """The dtype in which x is summed: its own, or int64 for unsigned integers."""
+    return np.int64 if x.dtype.kind == "u" else None
 
 
 def _times(x: Any, alpha: Number) -> Any:
     return x if alpha == 1 else x * alpha
-
-
-def array_of(x: Any) -> Any:
-    """The array of a Tensor; anything else as it is."""
-    return x._array if isinstance(x, Operations) else x
-
-
-def given_sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
-    return tuple(given[0]) if len(given) == 1 and isinstance(given[0], tuple | list) else given
-
-
-def ids_of(index: Any) -> Array:
-    """Indices as an array of our own: the tape keeps it, and its owner may change the original."""
-    ids = np.array(array_of(index))
-    if ids.dtype.kind not in "iu" and ids.size:
-        raise IndexError(f"expected integers as indices, got dtype {ids.dtype}")
-    return ids.astype(np.intp)
-
-
-def key_of(key: Any) -> tuple[Any, ...]:
-    """What stands in x[...] as a tuple in which every array is our own copy."""
-    keys = key if isinstance(key, tuple) else (key,)
-    return tuple(_own(k) if isinstance(k, Operations | np.ndarray | list) else k for k in keys)
-
-
-def _own(index: Any) -> Array:
-    array = np.array(array_of(index))
-    kinds = "iu" if array.size else "iuf"  # [] is an array of floats
-    return array.astype(np.intp) if array.dtype.kind in kinds else array

@@ -25,11 +25,13 @@ from typing import Any
 import numpy as np
 
 from . import kernels
+from .arguments import Array as Array
+from .arguments import Dims as Dims
+from .arguments import dim_of, unfit
+from .arguments import dims_of as dims_of
 
-Array = np.ndarray
 Pullback = Callable[..., Any] | tuple[Callable[..., Any] | None, ...]
 Shape = tuple[int, ...]
-Dims = int | Sequence[int] | None
 
 
 def run(primitive: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
@@ -50,7 +52,10 @@ def exp(x: Any) -> Any:
 
 def matmul(a: Array, b: Array) -> tuple[Array, Pullback]:
     """(..., N, K) @ (..., K, M) -> (..., N, M); a vector on either side loses its dimension."""
-    value = times(a, b)
+    try:
+        value = times(a, b)
+    except ValueError:
+        raise ValueError(unfit(a.shape, b.shape)) from None
     if a.ndim == b.ndim == 1:
         return value, (lambda g: g * b, lambda g: g * a)
     if a.ndim == 1:
@@ -162,24 +167,6 @@ def settled(g: Any) -> Any:
 # ------------------------------------------------------------------------------------- reductions
 
 
-def dims_of(dim: Dims, ndim: int) -> tuple[int, ...]:
-    """Every dim that `dim` names, counted from the front; None names all of them."""
-    if type(dim) is int and -ndim <= dim < ndim:
-        return (dim % ndim,)
-    given = (dim,) if isinstance(dim, int | np.integer) else tuple(dim or ())
-    if not given:
-        return tuple(range(ndim))
-    for d in given:
-        if not -max(ndim, 1) <= d < max(ndim, 1):
-            raise IndexError(
-                f"dim {d} is out of range for {ndim} dimensions; expected {-ndim} to {ndim - 1}"
-            )
-    dims = tuple(int(d) % ndim for d in given) if ndim else ()
-    if len(set(dims)) < len(dims):
-        raise RuntimeError(f"dim {dim} names the same dimension twice")
-    return dims
-
-
 def reduced(shape: Shape, dim: Dims) -> Shape:
     """The shape that a sum over `dim` has when it keeps its dims: 1 in place of each."""
     gone = dims_of(dim, len(shape))
@@ -218,6 +205,7 @@ def _extremum(a: Array, pick: Any, dim: Dims, keepdim: bool) -> tuple[Array, Pul
 
 def prod(a: Array, dim: int | None = None, keepdim: bool = False) -> tuple[Array, Pullback]:
     """The product over `dim`; a factor's derivative is the product of the others, also at 0."""
+    dim = None if dim is None else dim_of(dim, a.ndim)
     dim = dim if a.ndim else None
     kept, last = reduced(a.shape, dim), a.reshape(-1) if dim is None else np.moveaxis(a, dim, -1)
     one = np.ones_like(last[..., :1])
@@ -284,8 +272,9 @@ def reshape(a: Array, shape: Shape) -> tuple[Array, Pullback]:
 
 def permute(a: Array, dims: Sequence[int]) -> tuple[Array, Pullback]:
     """Dim i of the result is dim ``dims[i]`` of `a`."""
+    value = a.transpose(dims)
     back = tuple(int(d) for d in np.argsort([d % a.ndim for d in dims]))
-    return a.transpose(dims), (lambda g: run(permute, g, dims=back),)
+    return value, (lambda g: run(permute, g, dims=back),)
 
 
 def expand(a: Array, shape: Shape) -> tuple[Array, Pullback]:
@@ -309,6 +298,7 @@ def pad(a: Array, widths: Sequence[tuple[int, int]], value: float) -> tuple[Arra
 
 def concat(*parts: Array, dim: int) -> tuple[Array, Pullback]:
     """Joined end to end along `dim`."""
+    dim = dim_of(dim, parts[0].ndim)
     sizes = [part.shape[dim] for part in parts]
     return np.concatenate(parts, axis=dim), lambda g: run(split, g, sizes=sizes, dim=dim)
 

@@ -13,16 +13,19 @@ from typing import Any, Self
 import numpy as np
 
 from . import elementwise, kernels
-from .operations import Operations, array_of, key_of, mask_of
-from .primitives import Array
+from .arguments import Array, array_of, key_of, mask_of, tensors_of, writable
+from .checks import kind
+from .operations import Operations
 from .promotion import FLOAT, NUMBERS, promoted
 from .recording import enable_grad, mode
+from .signatures import complete, lacks
 from .tape import Edge, Key, Node, changed, walk
 
 ROW = elementwise.PRIMITIVES
 _new = object.__new__
 
 
+@complete
 class Tensor(Operations):
     """A NumPy array on which computations are recorded, so that they can be differentiated.
 
@@ -55,7 +58,11 @@ class Tensor(Operations):
 
     @property
     def data(self) -> Array:
-        """The ndarray itself; assign another one to replace it (of any shape and dtype)."""
+        """The ndarray itself; assign another one to replace it (of any shape and dtype).
+
+        ``.grad`` follows it into another dtype, as with PyTorch's ``Module.to``; it is dropped
+        where the shape is another one.
+        """
         return self._read()
 
     @data.setter
@@ -68,6 +75,9 @@ class Tensor(Operations):
             )
         changed(self._array)
         self._array = array
+        g = self._grad
+        if g is not None and (g.shape, g.dtype) != (array.shape, array.dtype):
+            self._grad = g.detach().to(array.dtype) if g.shape == array.shape else None
 
     @property
     def grad(self) -> Tensor | None:
@@ -76,9 +86,15 @@ class Tensor(Operations):
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
-            given = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-            raise RuntimeError(f".grad must be a Tensor of shape {self.shape} or None, got {given}")
+        is_tensor = isinstance(value, Tensor)
+        if value is not None and not (
+            is_tensor and value.shape == self.shape and value.dtype == self.dtype
+        ):
+            given = f"shape {value.shape} and {value.dtype}" if is_tensor else kind(value)
+            raise RuntimeError(
+                f".grad must be a Tensor of shape {self.shape} and {self.dtype} or None, "
+                f"got {given}"
+            )
         self._grad = value
 
     @property
@@ -209,7 +225,8 @@ class Tensor(Operations):
         """Adds dL/dt to ``t.grad`` of every leaf t that requires one, where L is this tensor.
 
         `gradient` is dL/d(this), needed where this is not a scalar.  The tape is freed on the way
-        unless `retain_graph`; with `create_graph` the gradients are on the tape themselves.
+        unless `retain_graph`; with `create_graph` the gradients are on the tape themselves, which
+        then holds t, which holds t.grad: a cycle that ``t.grad = None`` frees (`grad` makes none).
 
         Raises: RuntimeError when this needs no gradient, is not a scalar, was walked back already,
         or when a value that is needed has been changed since.
@@ -227,8 +244,9 @@ class Tensor(Operations):
             )
         if isinstance(g, Tensor):
             with enable_grad():
+                g = g.to(self.dtype)
                 self.grad = g.clone() if self.grad is None else self.grad + g
-        elif self.grad is None or self.grad.requires_grad or self.grad.dtype != self.dtype:
+        elif self.grad is None or self.grad.requires_grad:
             total = g if self.grad is None else g + self.grad._array
             self.grad = Tensor(np.array(total, self.dtype))  # a copy: g may be shared, or a view
         else:
@@ -252,6 +270,7 @@ class Tensor(Operations):
                 "operation, or a value computed from one. Write x = x + y for a new tensor, or do "
                 "it inside `with tinygrad_rnn.no_grad():`, which records nothing"
             )
+        writable(self._array, what)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if mode.recording:
@@ -259,6 +278,7 @@ class Tensor(Operations):
                 "x[i] = v is an in-place operation, which is not recorded. Use where(mask, v, x) "
                 "or cat for a new tensor, or do it inside `with tinygrad_rnn.no_grad():`"
             )
+        writable(self._array, "x[i] = v")
         self._array[key_of(key)] = array_of(value)
         changed(self._array)
 
@@ -371,6 +391,7 @@ def _result(value: Any, node: Node | None) -> Tensor:
 # ------------------------------------------------------------------------------ backward and grad
 
 
+@lacks("is_grads_batched", "materialize_grads", "only_inputs")
 def grad(
     outputs: Any,
     inputs: Any,
@@ -390,8 +411,10 @@ def grad(
     >>> grad(slope, x)
     (tensor(18., dtype=float64),)
     """
-    ends, wrt = _listed(outputs), _listed(inputs)
+    ends, wrt = (tensors_of("grad", Tensor, xs) for xs in (outputs, inputs))
     gradients = [None] * len(ends) if grad_outputs is None else _listed(grad_outputs)
+    if len(gradients) != len(ends):
+        raise RuntimeError(f"grad: got {len(ends)} outputs and {len(gradients)} grad_outputs")
     for i, x in enumerate(wrt):
         if not x.requires_grad:
             raise RuntimeError(
@@ -412,7 +435,7 @@ def grad(
 
 
 def _listed(x: Any) -> list[Any]:
-    return [x] if isinstance(x, Tensor | np.ndarray) or x is None else list(x)
+    return [x] if isinstance(x, Tensor | np.ndarray) or not np.iterable(x) else list(x)
 
 
 def _backward(
@@ -457,7 +480,7 @@ def _seed(i: int, end: Tensor, gradient: Any) -> Tensor:
         raise RuntimeError(
             f"the gradient has shape {np.shape(gradient)}; expected {end.shape}, that of the tensor"
         )
-    return gradient if isinstance(gradient, Tensor) else Tensor(np.asarray(gradient))
+    return gradient if isinstance(gradient, Tensor) else Tensor(np.array(gradient))
 
 
 def _lifted(array: Any, edge: Edge | None) -> Tensor:

@@ -75,7 +75,7 @@ class Recurrent(Module):
 
     def _time_first(self, x: Tensor) -> tuple[Tensor, bool]:
         """x as (T, B, I), and whether it came with a batch."""
-        x = x if isinstance(x, Tensor) else Tensor(x)
+        x = as_tensor(x)
         if x.ndim == 2:
             return x.unsqueeze(1), False
         if x.ndim < 2:

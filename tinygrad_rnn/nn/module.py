@@ -21,13 +21,14 @@ Keys = namedtuple("Keys", "missing_keys unexpected_keys")  # what load_state_dic
 class Parameter(Tensor):
     """A tensor that a module learns: it requires a gradient, and `Module.parameters` finds it.
 
-    Takes a Tensor or an array (shared, dtype kept), or numbers in lists.
+    Takes a Tensor or an array (shared, dtype kept), a number, or lists of them.
     """
 
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(tensor(data) if isinstance(data, list | tuple) else data, requires_grad)
+        is_array = isinstance(data, Tensor | np.ndarray)
+        super().__init__(data if is_array else tensor(data), requires_grad)
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
@@ -154,8 +155,6 @@ class Module:
             raise TypeError(f"Module.to expects a floating point dtype, got {dtype}")
         for parameter in self.parameters():
             parameter.data = parameter.data.astype(dtype)
-            if parameter.grad is not None:
-                parameter.grad = Tensor(parameter.grad.data.astype(dtype))
         return self
 
     def float(self) -> Self:

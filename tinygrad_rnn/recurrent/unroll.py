@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.functions import stack, where
+from ..autograd.functions import as_tensor, stack, where
 from ..autograd.operations import array_of
 from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
@@ -68,7 +68,7 @@ def steps(xs: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 def begun(cell: Any, xs: Any, state: State) -> tuple[Tensor, State]:
     """What a run over a sequence starts from.  Raises: as `unroll`."""
-    xs = xs if isinstance(xs, Tensor) else Tensor(xs)
+    xs = as_tensor(xs)
     if xs.ndim < 2 or xs.shape[0] == 0:
         raise ValueError(f"unroll: expected xs of shape (T, B, I) with T >= 1, got {xs.shape}")
     if state is None:
