@@ -280,7 +280,7 @@ def test_a_cell_that_stays_as_it_was_is_read_once(xs, traces):
 def test_a_loop_serves_an_array_whose_values_change(xs, traces):
     cell = Scaled(lambda cell: tg.from_numpy(cell.array))
     check(cell, xs)
-    (loops,) = [reading.loops for reading in readings._readings[cell].values()]
+    (loops,) = [reading.loops for reading in readings._readings[id(cell)][1].values()]
     before = dict(loops)
     cell.array.fill(3.0)
     check(cell, xs)
