@@ -83,6 +83,17 @@ def test_a_tensor_in_place_of_another_is_a_change():
     assert around.change()
 
 
+@pytest.mark.parametrize("put", [lambda d: d, lambda d: [d], lambda d: partial(max, d)])
+def test_a_tensor_of_one_element_in_place_of_an_equal_one_is_a_change(put):
+    memory = {"alpha": tg.zeros(1)}
+    held = put(memory)
+    cell = lambda x, h: (h, held)
+    around = Surroundings(cell)
+    assert around.change() is None
+    memory["alpha"] = tg.zeros(1)
+    assert around.change() == "a tensor among what it reads"
+
+
 def test_values_written_into_an_array_are_seen_and_restored():
     """A step may read them as numbers: ``x * float(array[0])``."""
     values = np.array([0.0, np.nan])

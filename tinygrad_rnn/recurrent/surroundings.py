@@ -20,11 +20,12 @@ from types import (
     MethodType,
     ModuleType,
 )
-from typing import Any
+from typing import Any, NoReturn
 from weakref import proxy
 
 import numpy as np
 
+from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
 from .generators import KINDS
 
@@ -59,6 +60,7 @@ class Surroundings:
         self.iterator = ""  # the name of one, from which a step may take
         self.arrays: set[int] = set()
         self.generators: list[Any] = []
+        self.has_single = False  # a tensor of one element, which == may call equal to another
         self._wholes: list[tuple[str, Any, Any]] = []  # (name, container, copy of it)
         # (id of globals, name) -> (globals, name, value)
         self._names: dict[tuple[int, str], tuple[dict[str, Any], str, Any]] = {}
@@ -77,6 +79,15 @@ class Surroundings:
 
     def change(self) -> str | None:
         """What is no longer as it was, or None."""
+        if not self.has_single:
+            return self._change()
+        before, mode.tracer = mode.tracer, _NEVER_EQUAL
+        try:
+            return self._change()
+        finally:
+            mode.tracer = before
+
+    def _change(self) -> str | None:
         try:
             for name, whole, copy in self._wholes:
                 if whole != copy:
@@ -131,6 +142,8 @@ class Surroundings:
             self.arrays.add(id(thing))
             if isinstance(thing, np.ndarray):
                 self._look_at_array(name, thing)
+            elif thing.numel() == 1:
+                self.has_single = True
         elif isinstance(thing, CONTAINERS):
             self._wholes.append((name, thing, thing.copy()))
             self._add(name, thing.values() if isinstance(thing, dict) else thing)
@@ -230,6 +243,16 @@ class Surroundings:
             if isinstance(value, ModuleType) and not _trusted(value.__name__):
                 self.complete &= words.isdisjoint(REFLECTIVE)
                 self._look_up(words, vars(value))
+
+
+class _NeverEqual:
+    """In the place of a tracer, while what was is compared with what is: two tensors are two."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise TypeError("two tensors are compared")
+
+
+_NEVER_EQUAL = _NeverEqual()
 
 
 def _trusted(module: str | None) -> bool:

@@ -167,10 +167,10 @@ class Tracer:
         """Somebody reads the values of a tensor, or changes them, or computes gradients."""
         self.refuse(reason(asked))
 
-    def refuse(self, reason: str) -> NoReturn:
+    def refuse(self, why: str) -> NoReturn:
         """The cell cannot be compiled, whatever it makes of the error."""
-        self.refusal = self.refusal or reason
-        raise CannotCompile(reason)
+        self.refusal = self.refusal or why
+        raise CannotCompile(why)
 
     def _constant(self, run: Callable[..., Any], inputs: Any, options: dict[str, Any]) -> Any:
         mode.tracer = None
