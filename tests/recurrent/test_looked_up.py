@@ -97,6 +97,26 @@ def test_a_table_that_has_changed_since_is_not_looked_up_again():
     np.testing.assert_allclose(fast.data, slow.data, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.__imul__(0.5),
+        lambda x: x.__setitem__(slice(2, None), 0.0),
+        lambda x: x.copy_(x.detach() * 2),
+        lambda x: setattr(x, "data", x.data + 1),
+    ],
+    ids=["*=", "x[i] = v", "copy_", "data"],
+)
+def test_lookups_that_have_changed_since_are_read_as_an_input(change):
+    table, cell = model()
+    x = table(tg.randint(7, size=(9, 4)))
+    with tg.no_grad():
+        change(x)
+    assert readings.looked_up(x) is None
+    fast, slow = tg.scan(cell, x)[0], tg.unroll(cell, x)[0]
+    np.testing.assert_allclose(fast.data, slow.data, rtol=1e-12)
+
+
 def test_a_gradient_that_is_retained_at_the_input_is_there():
     table, cell = model()
     ids, found = tg.randint(7, size=(9, 4)), []

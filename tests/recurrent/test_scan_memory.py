@@ -4,6 +4,7 @@ import copy
 import gc
 import importlib
 import multiprocessing
+import os
 import pickle
 import threading
 import weakref
@@ -24,6 +25,24 @@ MODULE = SimpleNamespace(factor=2.0)
 
 
 COUNTER = np.zeros(1)
+FREE = tg.ones(1, dtype=tg.float64)
+
+
+class Slotted:
+    __slots__ = ("factor",)
+
+    def __init__(self):
+        self.factor = 2.0
+
+    def __call__(self):
+        return self.factor
+
+
+SLOTTED = Slotted()
+
+
+def default(factor=2.0):
+    return factor
 
 
 def helper(x):
@@ -122,6 +141,26 @@ CHANGES = {
         lambda cell: tg.tensor(cell.array),
         lambda cell: setattr(cell, "array", np.full(H, 3.0)),
     ),
+    "an object with slots that is called": (
+        lambda cell: SLOTTED(),
+        lambda cell: setattr(SLOTTED, "factor", 3.0),
+    ),
+    "an argument by default": (
+        lambda cell: default(),
+        lambda cell: setattr(default, "__defaults__", (3.0,)),
+    ),
+    "a global by another way": (
+        lambda cell: globals()["FACTOR"],
+        lambda cell: set_global(3.0),
+    ),
+    "the environment": (
+        lambda cell: float(os.environ.get("FACTOR", "2")),
+        lambda cell: os.environ.update(FACTOR="3"),
+    ),
+    "whether a tensor is learnt": (
+        lambda cell: 3.0 if FREE.requires_grad else 2.0,
+        lambda cell: FREE.requires_grad_(),
+    ),
     "the mode": (
         lambda cell: 2.0 if cell.training else 3.0,
         lambda cell: cell.eval(),
@@ -133,7 +172,10 @@ CHANGES = {
 def as_before():
     yield
     set_global(2.0)
-    SETTINGS["factor"] = MODULE.factor = Scaled.kind = 2.0
+    SETTINGS["factor"] = MODULE.factor = Scaled.kind = SLOTTED.factor = 2.0
+    default.__defaults__ = (2.0,)
+    FREE.requires_grad_(False)
+    os.environ.pop("FACTOR", None)
 
 
 @pytest.mark.usefixtures("on_numpy", "as_before")
@@ -280,7 +322,7 @@ def test_a_cell_that_stays_as_it_was_is_read_once(xs, traces):
 def test_a_loop_serves_an_array_whose_values_change(xs, traces):
     cell = Scaled(lambda cell: tg.from_numpy(cell.array))
     check(cell, xs)
-    (loops,) = [reading.loops for reading in readings._readings[cell].values()]
+    (loops,) = [reading.loops for reading in readings._readings[id(cell)][1].values()]
     before = dict(loops)
     cell.array.fill(3.0)
     check(cell, xs)

@@ -140,9 +140,8 @@ class Node:
 # ----------------------------------------------------------------------------- changes in place
 
 _changes: dict[int, int] = {}  # id of memory -> when it was last changed
-_watched: dict[
-    int, Any
-] = {}  # id of memory -> a weak reference, which forgets both when it is freed
+# Id of memory -> a weak reference, which forgets both when it is freed.
+_watched: dict[int, Any] = {}
 _latest = -1
 
 

@@ -73,7 +73,7 @@ class Tensor(Operations):
                 "only Tensors of floating point dtype can require gradients; this one does, and "
                 f"the new data has dtype {array.dtype}"
             )
-        changed(self._array)
+        changed(self._read())
         self._array = array
         g = self._grad
         if g is not None and (g.shape, g.dtype) != (array.shape, array.dtype):
@@ -183,9 +183,9 @@ class Tensor(Operations):
         return self._read()
 
     def _read(self) -> Array:
-        """The array, for somebody who wants to know the values."""
+        """The array, for somebody who wants to know the values, or writes over them."""
         if mode.tracer is not None:
-            mode.tracer.read(self)
+            mode.tracer.touched()
         return self._array
 
     def numpy_leaf(self) -> Array:
@@ -257,7 +257,7 @@ class Tensor(Operations):
     def _change(self, ufunc: Callable[..., Any], other: Any) -> Self:
         """``self = ufunc(self, other)`` in the memory that self has."""
         self._allow_change(other, ufunc.__name__)
-        ufunc(self._array, array_of(other), out=self._array, casting="same_kind")
+        ufunc(self._array, array_of(other), out=self._read(), casting="same_kind")
         changed(self._array)
         return self
 
@@ -278,14 +278,14 @@ class Tensor(Operations):
                 "x[i] = v is an in-place operation, which is not recorded. Use where(mask, v, x) "
                 "or cat for a new tensor, or do it inside `with tinygrad_rnn.no_grad():`"
             )
-        writable(self._array, "x[i] = v")
+        writable(self._read(), "x[i] = v")
         self._array[key_of(key)] = array_of(value)
         changed(self._array)
 
     def copy_(self, source: Any) -> Self:
         """Takes over the values of `source`, in the memory and the dtype that self has."""
         self._allow_change(source, "copy_")
-        np.copyto(self._array, array_of(source), casting="same_kind")
+        np.copyto(self._read(), array_of(source), casting="same_kind")
         changed(self._array)
         return self
 
@@ -446,6 +446,8 @@ def _backward(
     create_graph: bool,
 ) -> dict[Key, Any]:
     """Walks back from `ends`: the gradient of every leaf, or of the wanted keys."""
+    if mode.tracer is not None:
+        mode.tracer.touched()
     pairs = zip(ends, gradients, strict=True)
     seeds = [_seed(i, end, g) for i, (end, g) in enumerate(pairs)]
     starts = zip(map(place, ends), seeds if create_graph else map(array_of, seeds), strict=True)

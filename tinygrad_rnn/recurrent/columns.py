@@ -18,7 +18,7 @@ import numpy as np
 from ..autograd.primitives import dims_of
 from ..autograd.tensor import Tensor
 from .atoms import MORE_ROWS
-from .program import CannotCompile, Line, Step, Value, flat, shapes_of
+from .program import CannotCompile, Line, Step, Value, flat
 
 Array = Value | Tensor | np.ndarray
 
@@ -106,7 +106,7 @@ class Columns:
         if line.is_primitive and name in PRODUCTS:
             return self._of_product(line)
         if not is_rowwise(line):
-            raise CannotCompile(f"{name}: no loop can be written for this op")
+            raise CannotCompile(f"{line.words}: no loop can be written for this op")
         (out,) = line.outputs
         places = {self.axis[v] - len(v.shape) for v in line.inputs if isinstance(v, Value)}
         if len(places) > 1 and self.batch > 1:
@@ -153,9 +153,7 @@ class Columns:
         x, weight = line.inputs
         (out,) = line.outputs
         if isinstance(weight, Value) or weight.ndim != 2 or not isinstance(x, Value):
-            raise CannotCompile(
-                f"{line.name} of {shapes_of(line.inputs)}: expected values @ a closed-over matrix"
-            )
+            raise CannotCompile(f"{line.words}: expected values @ a closed-over matrix")
         if self.axis[x] == len(x.shape) - 1 and self.batch > 1:
             raise _mixes(line)
         self._add(out, self.axis[x])
@@ -255,9 +253,7 @@ def _listed(made: Any) -> list[np.ndarray]:
 
 
 def _mixes(line: Line) -> CannotCompile:
-    return CannotCompile(
-        f"{line.name} of {shapes_of(line.inputs)}: it mixes the samples of a batch"
-    )
+    return CannotCompile(f"{line.words}: it mixes the samples of a batch")
 
 
 def _stretches(which: np.ndarray, starts: np.ndarray) -> list[tuple[int, int, int]]:

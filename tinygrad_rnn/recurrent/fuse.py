@@ -146,7 +146,9 @@ class _Signature:
 
 def _kind(v: Any) -> Any:
     """What a compiled function depends on of an argument: all of it, unless it is a tensor."""
-    return (v.shape, v.dtype, v.requires_grad) if isinstance(v, Tensor) else (type(v), v)
+    if isinstance(v, Tensor):  # perhaps one of which a cell must not ask `requires_grad`
+        return v.shape, v.dtype, v.wants_grad or v._edge is not None
+    return type(v), v
 
 
 def _is_hashable(key: Any) -> bool:

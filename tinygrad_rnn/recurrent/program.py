@@ -1,8 +1,10 @@
 """One step of a cell as a program: the lines of its tape, between values that have only shapes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,8 +12,10 @@ from ..autograd import elementwise, primitives
 from ..autograd.creation import Generator
 from ..autograd.recording import no_grad
 from ..autograd.tensor import Tensor
-from .surroundings import Surroundings
 from .unroll import State, map_state
+
+if TYPE_CHECKING:
+    from .surroundings import Surroundings
 
 
 class CannotCompile(Exception):  # noqa: N818 (a verdict, not a fault)
@@ -24,7 +28,7 @@ class Value:
     __slots__ = ("name", "sample")
 
     def __init__(self, name: str, sample: Any) -> None:
-        self.name = name  # "x", "state 0", "draw 1" of what goes in; the op of what comes out
+        self.name = name  # "x", "state 0", "draw 1 (rand)" of what goes in; the op that gave it
         self.sample = sample  # an array of this shape and dtype, whose numbers mean nothing
 
     @property
@@ -46,10 +50,17 @@ class Line(NamedTuple):
     inputs: tuple[Any, ...]
     options: dict[str, Any]
     outputs: tuple[Value, ...]
+    said: str = ""  # as the user said it: "mean", where this is the sum in it
 
     @property
     def name(self) -> str:
         return self.op.__name__
+
+    @property
+    def words(self) -> str:
+        """Op and shapes, for a message."""
+        op = f"{self.name} of {shapes_of(self.inputs)}"
+        return op if self.said in ("", self.name.strip("_")) else f"{self.said} ({op})"
 
     @property
     def is_row(self) -> bool:
@@ -103,6 +114,10 @@ class Step:
         found = {id(v): v for line in self.lines for v in line.inputs
                  if isinstance(v, Tensor | np.ndarray)}  # fmt: skip
         return list(found.values())
+
+    def made_by(self, value: Value) -> Line | None:
+        """The line that gave a value; None for what goes in."""
+        return next((line for line in self.lines if value in line.outputs), None)
 
     def drop_unused(self) -> None:
         """Leaves out lines whose results nobody needs."""

@@ -6,7 +6,7 @@ long as nothing that the cell can reach has changed.
 
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import numpy as np
 
@@ -73,18 +73,27 @@ def wanted_leaves(leaves: Sequence[Any]) -> set[str]:
     return found
 
 
-_readings: WeakKeyDictionary[Any, dict[Any, Reading]] = WeakKeyDictionary()
+_readings: dict[int, tuple[Any, dict[Any, Reading]]] = {}
+"""By the ids of cells, as equal ones may still be two: a weak reference, and what was read."""
 
 
 def read(cell: Any, xs: Tensor, state: State) -> Reading:
     """What was read of a cell, now or earlier.  Raises: CannotCompile."""
-    try:
-        known = _readings.get(cell)
-        if known is None:
-            known = _readings[cell] = {}
-    except TypeError:  # nothing can be remembered of it
-        known = {}
+    if mode.tracer is not None:
+        raise CannotCompile("it runs inside another cell that is being read")
+    found = _readings.get(id(cell))
+    known = _remembered(cell) if found is None else found[1]
     return reading_of(known, cell, xs._array[0], state)
+
+
+def _remembered(cell: Any) -> dict[Any, Reading]:
+    """An empty place for what is read of a cell, until the cell is freed."""
+    key = id(cell)
+    try:
+        reference = ref(cell, lambda _: _readings.pop(key, None))
+    except TypeError:  # nothing can be remembered of it
+        return {}
+    return _readings.setdefault(key, (reference, {}))[1]
 
 
 def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State) -> Reading:
@@ -92,8 +101,6 @@ def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State
 
     Raises: CannotCompile.
     """
-    if mode.tracer is not None:
-        raise CannotCompile("it runs inside another cell that is being read")
     if not switch.on:
         raise CannotCompile("it was switched off: compiled(False)")
     if mode.observers:
@@ -144,8 +151,10 @@ def looked_up(xs: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
     Where the table is small, as that of an embedding is beside all its uses in a batch, the
     products of its rows with the weights are computed once and looked up instead.
     """
-    node = xs.grad_fn
-    if node is None or node.op is not primitives.index or xs.ndim != 3:
+    if xs._edge is None or xs.ndim != 3:
+        return None
+    node, i, *_ = xs._edge
+    if node.op is not primitives.index or node.outputs[i][2] != id(xs._array):
         return None
     (ids, *others), edge = node.options["key"], node.edges[0] if node.edges else None
     table = edge[0] if edge else None
@@ -153,6 +162,6 @@ def looked_up(xs: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     if not isinstance(table, Tensor) or 2 * len(table) > ids.size or ids.dtype.kind not in "iu":
         return None
-    if changed_since(table._array, node.age):
+    if changed_since(table._array, node.age) or changed_since(xs._array, node.age):
         return None
     return table._array, ids % len(table)

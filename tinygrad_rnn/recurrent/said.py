@@ -15,7 +15,10 @@ from ..autograd.functions import as_tensor, stack, where
 from ..autograd.primitives import dims_of
 from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
-from .program import CannotCompile
+from .program import Value
+
+FEW = 32
+"""Columns beyond which it takes too long to compile what is done one by one."""
 
 
 def softmax(a: Tensor, dim: int) -> Tensor:
@@ -37,14 +40,25 @@ def logsumexp(a: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 
 def cumsum(a: Tensor, dim: int) -> Tensor:
-    """A product with a triangle of ones."""
-    ones = Tensor.ungraded(np.tri, a.shape[dim], dtype=a.dtype)
-    return (a.transpose(dim, -1) @ ones.T).transpose(dim, -1)
+    """Column after column, or a product with a triangle of ones where no 0 * inf can be in it."""
+    made_by = mode.tracer.step.made_by(a.value)  # type: ignore[attr-defined]
+    if made_by and made_by.said == "softmax":
+        ones = Tensor.ungraded(np.tri, a.shape[dim], dtype=a.dtype)
+        return (a.transpose(dim, -1) @ ones.T).transpose(dim, -1)
+    if a.shape[dim] > FEW:
+        raise mode.tracer.refuse(
+            f"cumsum of {a.shape[dim]} values: a loop adds up {FEW} at most, or those of a softmax"
+        )
+    sums, *others = a.unbind(dim)
+    made = [sums]
+    for other in others:
+        made.append(made[-1] + other)
+    return stack(made, dim)
 
 
 def prod(a: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     if dim is None:
-        raise CannotCompile(f"prod over all of {a.shape}: it mixes the samples of a batch")
+        raise mode.tracer.refuse(f"prod over all of {a.shape}: it mixes the samples of a batch")
     first, *others = a.unbind(dim)
     for other in others:
         first = first * other
@@ -97,6 +111,20 @@ def _one_by_one(a: Tensor, b: Tensor) -> Tensor:
     return stack([left @ b[i] for i, left in enumerate(lefts)], -3)
 
 
+def second_cast(a: Any) -> Callable[..., Tensor] | None:
+    """Floats made of booleans and constants alone are made in the dtype to which they are cast."""
+    line = mode.tracer.step.made_by(a.value)
+    if line is None or a.dtype.kind != "f":
+        return None
+    first, *others = line.inputs
+    if line.op is P.cast and first.dtype == bool:
+        return lambda _, dtype: type(a)(first).to(dtype)
+    if line.name == "where" and line.is_row and not any(isinstance(v, Value) for v in others):
+        made = [as_tensor(v).to(a.dtype) for v in others]
+        return lambda _, dtype: where(type(a)(first), *(v.to(dtype) for v in made))
+    return None
+
+
 SAID: dict[Callable[..., Any], Callable[..., Tensor]] = {
     P.softmax: softmax, P.log_softmax: log_softmax, P.logsumexp: logsumexp, P.cumsum: cumsum,
     P.prod: prod, np.any: any_, np.all: all_,
@@ -112,7 +140,7 @@ def in_other_words(op: Callable[..., Any], inputs: Any, is_known: Callable[[Any]
         return linear
     if op is P.matmul and not (is_known(inputs[1]) and inputs[1].ndim == 2):
         return lambda a, b: matmul(a, b, is_known)
-    return SAID.get(op)
+    return second_cast(inputs[0]) if op is P.cast else SAID.get(op)
 
 
 def _floats() -> Any:

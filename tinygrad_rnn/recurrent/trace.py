@@ -10,20 +10,22 @@ computed once for each call (`Step.constants`), and the loop sees the result as 
 tensor.
 """
 
-import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from ..autograd.checks import kind
 from ..autograd.creation import Generator
 from ..autograd.recording import enable_grad, mode
 from ..autograd.tensor import Tensor
+from .generators import Generators
 from .program import CannotCompile, Constant, Draw, Line, Step, Value, shapes_of
 from .said import first_extremum, in_other_words
 from .sameness import Same, is_known
 from .surroundings import Surroundings
 from .unroll import State, map_state
+from .words import op_called, reason
 
 
 def trace(cell: Callable[..., Any], x: np.ndarray, state: State) -> Step:
@@ -33,8 +35,8 @@ def trace(cell: Callable[..., Any], x: np.ndarray, state: State) -> Step:
     """
     around = Surroundings(cell)
     if around.iterator:
-        raise CannotCompile(f"the step may take from an iterator ({around.iterator})")
-    numbers = random.getstate()
+        raise CannotCompile(f"the step may take from {around.iterator}, which cannot be put back")
+    generators = Generators(around.generators)
     try:
         with np.errstate(all="ignore"), enable_grad():
             first = _read(cell, x, state)
@@ -42,9 +44,15 @@ def trace(cell: Callable[..., Any], x: np.ndarray, state: State) -> Step:
                 raise CannotCompile(f"the step changes {changed}")
             second = _read(cell, x, state)
     finally:
-        random.setstate(numbers)
+        if draws := generators.moved():
+            generators.restore()
         if around.change():
             around.restore()
+    if draws:
+        raise CannotCompile(
+            "the step draws random numbers by other means than this library's, or seeds a "
+            "generator; use rand(), randn(), randint() or randperm() in it"
+        )
     same = Same()
     if not same.programs(first, second):
         at = f" (at {same.where})" if same.where else ""
@@ -64,35 +72,51 @@ def _read(cell: Callable[..., Any], x: np.ndarray, state: State) -> Step:
     mode.tracer = tracer
     try:
         result = cell(Traced(step.x), map_state(Traced, step.state))
-    except CannotCompile:
-        raise
     except Exception as error:  # unroll will raise it as well, if it is the user's
-        raise CannotCompile(f"reading the cell raised {type(error).__name__}: {error}") from error
+        if not tracer.refusal:
+            raised = f"{type(error).__name__}: {error}"
+            raise CannotCompile(f"reading the cell raised {raised}") from error
     finally:
         mode.tracer = before
+    if tracer.refusal:  # also where the cell caught what it raised
+        raise CannotCompile(tracer.refusal)
     if not isinstance(result, tuple) or len(result) != 2:
         raise CannotCompile("the cell does not return (output, state)")
     step.output = _value(result[0], "the output")
-    try:
-        step.new_state = map_state(lambda new, _: _value(new, "the state"), result[1], step.state)
-        fits = _form(step.new_state) == _form(step.state)
-    except (ValueError, TypeError):  # nested in another way
-        fits = False
-    if not fits:
-        raise CannotCompile("the new state has not the shapes and dtypes of the old one")
+    step.new_state = map_state(lambda new: _value(new, "the state"), result[1])
+    new, old = _form(step.new_state), _form(step.state)
+    if new != old:
+        raise CannotCompile(
+            f"the new state has not the shapes and dtypes of the old one: {new}; expected {old}"
+            + _wider(step)
+        )
     step.drop_unused()
     return step
 
 
-def _form(state: State) -> Any:
-    return map_state(lambda value: (value.shape, value.dtype), state)
+def _form(state: State) -> str:
+    if isinstance(state, tuple):
+        return f"({', '.join(map(_form, state))})"
+    return f"{state.dtype} {state.shape}"
+
+
+def _wider(step: Step) -> str:
+    """Which op was the first to give floats of another dtype than the input."""
+    for line in step.lines:
+        for out in line.outputs:
+            if out.dtype.kind == "f" and out.dtype != step.x.dtype:
+                return f" ({out.name} gives {out.dtype})"
+    return ""
 
 
 def _value(made: Any, what: str) -> Value:
     if isinstance(made, Traced):
         return made.value
-    kind = "a constant Tensor" if isinstance(made, Tensor) else f"a {type(made).__name__}"
-    raise CannotCompile(f"{what} is {kind}, computed from neither the input nor the state")
+    if isinstance(made, Tensor):
+        raise CannotCompile(
+            f"{what} is a constant Tensor, computed from neither the input nor the state"
+        )
+    raise CannotCompile(f"{what} is {kind(made)}; expected a Tensor")
 
 
 class Tracer:
@@ -100,6 +124,7 @@ class Tracer:
 
     def __init__(self, step: Step) -> None:
         self.step = step
+        self.refusal = ""  # the first; the cell may catch what is raised, and go on
 
     def apply(self, op: Callable[..., Any], inputs: Sequence[Any], options: dict[str, Any]) -> Any:
         """A primitive or a row; see `Tensor.apply`."""
@@ -110,7 +135,8 @@ class Tracer:
         try:
             made, _ = op(*map(_sample, inputs), **options)
         except (ValueError, IndexError) as error:
-            raise type(error)(f"{op.__name__} of {shapes_of(inputs)}: {error}") from None
+            said = op_called() or op.__name__
+            raise type(error)(f"{said} of {shapes_of(inputs)}: {error}") from None
         result = self._line(op, inputs, options, made)
         if mode.recording:
             return result
@@ -128,17 +154,23 @@ class Tracer:
 
     def drawn(self, generator: Generator | None, draw: Callable[..., np.ndarray]) -> Any:
         """A random tensor; see `creation.drawn`.  The generator itself is left alone."""
-        value = Value(f"draw {len(self.step.draws)}", draw(np.random.default_rng(0)))
+        name = f"draw {len(self.step.draws)} ({op_called()})"
+        value = Value(name, draw(np.random.default_rng(0)))
         self.step.draws.append(Draw(generator, draw, value))
         return Traced(value)
 
     def asked(self, what: str) -> None:
         """Somebody asks for something that may be otherwise when the loop runs."""
-        raise CannotCompile(f"the step asks {what}")
+        self.refuse(f"the step asks {what}")
 
-    def read(self, tensor: Tensor) -> None:
-        """Somebody reads the values of a tensor."""
-        raise CannotCompile("the step reads a value (item(), numpy(), .data, or `if` on a Tensor)")
+    def touched(self, asked: str = "") -> None:
+        """Somebody reads the values of a tensor, or changes them, or computes gradients."""
+        self.refuse(reason(asked))
+
+    def refuse(self, why: str) -> NoReturn:
+        """The cell cannot be compiled, whatever it makes of the error."""
+        self.refusal = self.refusal or why
+        raise CannotCompile(why)
 
     def _constant(self, run: Callable[..., Any], inputs: Any, options: dict[str, Any]) -> Any:
         mode.tracer = None
@@ -152,10 +184,10 @@ class Tracer:
         return made
 
     def _line(self, op: Any, inputs: Any, options: dict[str, Any], made: Any) -> Any:
-        several = isinstance(made, list)
-        outputs = tuple(Value(op.__name__, v) for v in (made if several else [np.asarray(made)]))
+        several, said = isinstance(made, list), op_called() or op.__name__
+        outputs = tuple(Value(said, v) for v in (made if several else [np.asarray(made)]))
         inputs = tuple(v.value if isinstance(v, Traced) else v for v in inputs)
-        self.step.lines.append(Line(op, inputs, options, outputs))
+        self.step.lines.append(Line(op, inputs, options, outputs, said))
         results = tuple(map(Traced, outputs))
         return results if several else results[0]
 
@@ -183,14 +215,19 @@ class Traced(Tensor):
     def detach(self) -> Tensor:
         return mode.tracer.ungraded(detach, (self,), {})
 
+    def view(self, *shape: Any) -> Tensor:
+        made = self.reshape(*shape)
+        np.reshape(self.value.sample, made.shape, copy=False)  # raises where it would have to copy
+        return made
+
     def __iter__(self) -> Any:
         return iter(self.unbind())
 
     def gather(self, dim: int, index: Any) -> Tensor:
         if isinstance(index, Traced):  # of the largest, as in `max`: said without an index
-            for line in mode.tracer.step.lines:
-                if line.outputs == (index.value,) and self._is_extremum(line, dim):
-                    return first_extremum(self, dim, True, EXTREMA[line.op])
+            line = mode.tracer.step.made_by(index.value)
+            if line is not None and self._is_extremum(line, dim):
+                return first_extremum(self, dim, True, EXTREMA[line.op])
         return super().gather(dim, index)
 
     def _is_extremum(self, line: Line, dim: int) -> bool:
@@ -202,6 +239,16 @@ class Traced(Tensor):
 
 
 EXTREMA = {np.argmax: 1, np.argmin: -1}
+
+
+def _unknown(name: str) -> Any:
+    """A property of Tensor that may be otherwise when the loop runs."""
+    asked = f"Tensor.{name}"
+    return property(lambda tensor: mode.tracer.touched(asked), getattr(Tensor, name).fset)
+
+
+for _name in ("requires_grad", "grad_fn", "is_leaf", "grad"):
+    setattr(Traced, _name, _unknown(_name))
 
 
 def detach(array: np.ndarray) -> np.ndarray:
@@ -220,15 +267,20 @@ class Outline:
         return self.shape[0]
 
     def __getattr__(self, name: str) -> Any:
-        raise CannotCompile(f"the step reads a value that it computed, or indexes with it ({name})")
+        _refuse()
 
 
-def _forbidden(name: str) -> Any:
-    return property(lambda outline: outline.__getattr__(name))
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    if mode.tracer is not None:
+        mode.tracer.touched()
+    raise CannotCompile("the step keeps a tensor of which only the shape was known")
 
 
-# Python looks up special methods on the class, past __getattr__.
+# Python looks up special methods on the class, past __getattr__; NumPy calls what it finds there.
 COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 for _name in dir(np.ndarray):
     if _name.startswith("__") and (_name in COMPARISONS or not hasattr(Outline, _name)):
-        setattr(Outline, _name, _forbidden(_name))
+        is_method = callable(getattr(np.ndarray, _name))
+        setattr(Outline, _name, _refuse if is_method else property(_refuse))
+# What Python says of them, when a cell goes wrong, is said of what they stand for.
+Traced.__name__, Outline.__name__ = "Tensor", "ndarray"
