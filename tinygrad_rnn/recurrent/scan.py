@@ -38,9 +38,7 @@ def scan(
     every = _steps_between(checkpoint_every, xs.shape[0])
     back, readings, flat, CannotCompile = _generator()
     T, B = xs.shape[:2]
-    table = None
-    if mode.recording and lengths is None and every is None:
-        table = readings.looked_up(xs)
+    table = readings.looked_up(xs) if mode.recording and lengths is None else None
     try:
         reading = readings.read(cell, xs, state)
         leaves = reading.step.evaluated(reading.leaves)
