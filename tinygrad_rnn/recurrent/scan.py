@@ -131,7 +131,11 @@ def _written(cell: Any, xs: Tensor, state: State) -> str:
     xs, state = begun(cell, xs, state)
     reading = read(cell, xs, state)
     leaves = reading.step.evaluated(reading.leaves)
-    return Writer(reading.plan(reading.wanted(xs, state, leaves), False)).text
+    wanted = reading.wanted(xs, state, leaves)
+    tried = reading.loops.get((wanted, False, False))
+    if isinstance(tried, Exception):
+        raise tried
+    return Writer(reading.plan(wanted, False)).text
 
 
 def _cannot_compile() -> Any:
