@@ -1,7 +1,6 @@
 """What the user sees of compiling."""
 
 import os
-import re
 import sys
 
 import pytest
@@ -37,11 +36,20 @@ def seen_on_a_terminal(text, cache):
 
 
 @pytest.mark.usefixtures("needs_numba")
-def test_a_terminal_shows_that_something_compiles_and_is_clean_afterwards(tmp_path):
-    shown = seen_on_a_terminal(PROGRAM, tmp_path / "cache")
-    assert progress.LINE in shown
-    assert re.sub(r"\r[^\r]*\r\x1b\[K", "", shown) == ""
-    assert seen_on_a_terminal(PROGRAM, tmp_path / "cache") == ""
+def test_a_terminal_shows_once_that_something_compiles_and_where_it_is_kept(tmp_path):
+    place = tmp_path / "cache"
+    shown = seen_on_a_terminal(PROGRAM, place)
+    assert shown == f"{progress.LINE} (once; kept in {place})\r\n"
+    assert seen_on_a_terminal(PROGRAM, place) == ""
+
+
+@pytest.mark.usefixtures("needs_numba")
+def test_where_nothing_can_be_kept_it_says_so(tmp_path):
+    place = tmp_path / "cache"
+    place.write_text("a file where the folder should be")
+    for _ in range(2):
+        *_, last = seen_on_a_terminal(PROGRAM, place).splitlines()
+        assert last == f"{progress.LINE} (in every process: it cannot be kept)"
 
 
 @pytest.mark.usefixtures("needs_numba")

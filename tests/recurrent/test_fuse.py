@@ -1,12 +1,16 @@
 """`fuse`: a function of several ops as one line of the tape, with the same numbers."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import nn
 from tinygrad_rnn.autograd.tape import tape
 from tinygrad_rnn.nn import functional as F
-from tinygrad_rnn.recurrent.fuse import fuse
+from tinygrad_rnn.recurrent.fuse import MOST, fuse
 
 SLOPE = 2.0
 
@@ -284,3 +288,142 @@ def test_an_error_in_the_function_is_the_functions(rng):
     x, z = made([(3, 5), (3, 4)], rng)
     with pytest.raises(ValueError, match="shape"):
         fuse(lambda x, z: x + z)(x, z)
+
+
+@pytest.mark.usefixtures("on_numpy")
+@pytest.mark.parametrize("shape", [(2, 3), (2, 2, 3), (4,)])
+def test_random_draws_are_those_of_the_function(shape, rng):
+    x, z = made([shape, shape], rng)
+    noisy = lambda x, z: F.dropout(x, 0.5) * z + tg.rand(*x.shape, dtype=x.dtype)
+    found = []
+    for on in (True, False):
+        tg.manual_seed(0)
+        with tg.compiled(on):
+            y = fuse(noisy)(x, z)
+        assert ("<lambda>" in ops(y)) is on
+        found.append([y.data, *(g.data for g in tg.grad(y.square().sum(), [x, z]))])
+    tg.manual_seed(0)
+    np.testing.assert_allclose(found[0][0], noisy(x, z).data, rtol=1e-12)
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert not np.array_equal(fuse(noisy)(x, z).data, found[0][0])
+
+
+@pytest.mark.usefixtures("on_numpy")
+def test_a_changed_attribute_of_an_argument_is_seen(rng):
+    (x,) = made([(3, 5)], rng)
+    dropout = nn.Dropout(0.5)
+    fused = fuse(lambda x, module: module(x) * 2)
+    dropout.eval()
+    np.testing.assert_array_equal(fused(x, dropout).data, 2 * x.data)
+    dropout.train()
+    assert 0 in fused(x, dropout).data
+
+    class Options:
+        scale = 2.0
+
+    options, fused = Options(), fuse(lambda x, options: x * options.scale)
+    for options.scale in (0.5, 3.0):
+        np.testing.assert_array_equal(fused(x, options).data, x.data * options.scale)
+
+
+@pytest.mark.usefixtures("on_numpy")
+def test_objects_that_are_equal_are_not_the_same(rng):
+    class Scale:
+        def __init__(self, by):
+            self.by = by
+
+        def __eq__(self, other):
+            return isinstance(other, Scale)
+
+        def __hash__(self):
+            return 0
+
+    (x,) = made([(3, 5)], rng)
+    fused = fuse(lambda x, scale: x * scale.by)
+    for by in (2.0, 3.0):
+        np.testing.assert_array_equal(fused(x, Scale(by)).data, x.data * by)
+
+
+@pytest.mark.usefixtures("on_numpy")
+def test_zero_has_a_sign(rng):
+    fused = fuse(lambda x, zero: x / zero)
+    with np.errstate(divide="ignore"):
+        found = [fused(tg.ones(2, 3), zero).data for zero in (0.0, -0.0)]
+    assert np.all(found[0] == np.inf)
+    assert np.all(found[1] == -np.inf)
+
+
+LOOKING = {
+    "softmax(1)": (lambda x: x.softmax(1), (2, 3, 4)),
+    "mean(0)": (lambda x: x - x.mean(0), (5,)),
+    "cumsum(0)": (lambda x: x.cumsum(0), (5,)),
+    "flip(0)": (lambda x: 2 * x.flip(0), (5,)),
+    "x[0]": (lambda x: x[0] * x, (5,)),
+    "shape[0]": (lambda x: x * x.shape[0], (2, 3, 4)),
+    "ndim": (lambda x: x * x.ndim, (2, 3, 4)),
+    "no rows": (lambda x: x * x.ndim, (2, 0, 4)),
+    "no columns": (lambda x: x * x.ndim, (2, 3, 0)),
+}
+
+
+@pytest.mark.usefixtures("on_numpy")
+@pytest.mark.parametrize(("function", "shape"), LOOKING.values(), ids=LOOKING)
+def test_compiled_or_not_it_sees_rows(function, shape, rng):
+    (x,) = made([shape], rng)
+    rows = function(x.reshape(-1 if x.numel() else int(np.prod(shape[:-1])), shape[-1]))
+    fused = fuse(function)
+    with tg.compiled(False):
+        plain = fused(x)
+    inside = tg.unroll(lambda x, h: (fused(x), h), x.reshape(1, *shape), tg.zeros(1))[0]
+    for y in (fused(x), plain, fused(x=x), inside[0]):
+        assert y.shape == shape
+        np.testing.assert_allclose(y.data, rows.data.reshape(shape), rtol=1e-12)
+
+
+@pytest.mark.usefixtures("on_numpy")
+def test_inside_a_cell_that_is_read_it_sees_rows(rng):
+    fused = fuse(lambda x: x * x.ndim)
+    xs, h = made([(4, 3, 2, 5), (3, 5)], rng)
+    cell = lambda x, h: (fused(x), h + fused(x[:, 0]))
+    for a, b in zip(tg.scan(cell, xs, h), tg.unroll(cell, xs, h), strict=True):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("on_numpy")
+@pytest.mark.parametrize("on", [True, False], ids=["compiled", "plain"])
+@pytest.mark.parametrize(
+    ("function", "got"),
+    [
+        (lambda x: x.sum(), r"a tensor of shape \(\)"),
+        (lambda x: x[:1, :2].T, r"a tensor of shape \(2, 1\)"),
+        (lambda x: (x, 3), "int"),
+        (lambda x: None, "NoneType"),
+    ],
+    ids=["a number", "columns", "not a tensor", "None"],
+)
+@pytest.mark.parametrize("shape", [(3, 4), (1, 4), (4,)])
+def test_a_result_without_the_rows_is_an_error(function, got, on, shape):
+    N = 3 if len(shape) == 2 and shape[0] == 3 else 1
+    expected = rf"fuse: <lambda> gives {got}; expected shape \({N}, ...\), a row for each row"
+    with tg.compiled(on), pytest.raises(ValueError, match=expected):
+        fuse(function)(tg.ones(*shape))
+
+
+@pytest.mark.usefixtures("on_numpy")
+def test_only_so_many_kinds_of_arguments_are_remembered():
+    calls = []
+
+    class Scale:
+        pass
+
+    def scaled(x, scale):
+        calls.append(weakref.ref(scale))
+        return x * 2
+
+    fused = fuse(scaled)
+    for _ in range(150):
+        fused(tg.ones(2, 3), Scale())
+    gc.collect()
+    alive = {id(ref()) for ref in calls if ref() is not None}
+    assert len(alive) <= MOST < 150

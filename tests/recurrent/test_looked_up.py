@@ -148,6 +148,25 @@ def test_a_cell_that_uses_the_input_by_itself_reads_it():
     assert fast.grad_fn.options["table"] is None
 
 
+@pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell])
+@pytest.mark.parametrize("every", [5, "sqrt", 1])
+def test_checkpoints_do_not_change_a_bit(kind, every):
+    table, cell = nn.Embedding(7, 5), kind(5, 21)
+    ids = tg.randint(7, size=(23, 11))
+    found = []
+    for checkpoints in (None, every):
+        x = table(ids)
+        outputs, _ = tg.scan(cell, x, checkpoint_every=checkpoints)
+        assert outputs.grad_fn.options["table"] is not None
+        leaves = [table.weight, *cell.parameters()]
+        found.append([outputs.data, *(g.data for g in tg.grad(outputs.square().sum(), leaves))])
+        x = table(ids)  # and where somebody asks for the gradient of each lookup
+        outputs, _ = tg.scan(cell, x, checkpoint_every=checkpoints)
+        found[-1] += [g.data for g in tg.grad(outputs.square().sum(), [x, *leaves])]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 class TestAFewStepsAtATime:
     """Sampling: the arrays of the last call are used again."""
 

@@ -202,3 +202,33 @@ def test_a_generator_of_ones_own_is_used(xs):
         return [outputs.data, tg.rand(2, generator=generator).data]
 
     check_close(run(tg.scan), run(tg.unroll))
+
+
+TIES = {
+    "of several": lambda h: tg.stack([h, 2 * h, 3 * h], 0).amax(0),
+    "of the largest of two and another": lambda h: tg.stack(
+        [tg.stack([h, 2 * h], 0).amax(0), 3 * h], 0
+    ).amax(0),
+    "two after the other": lambda h: tg.maximum(tg.maximum(h, 2 * h), 3 * h),
+    "over pieces": lambda h: tg.cat([h[:, :4], 2 * h[:, 5:]], -1).amax(-1, keepdim=True),
+    "with a number": lambda h: tg.cat([h, tg.zeros(B, 2, dtype=h.dtype)], -1).amin(-1, True),
+    "over every other": lambda h: h.reshape(B, 3, 2).amax(1),
+    "over spread columns": lambda h: tg.cat([h[:, :1].expand(B, 4), h[:, 1:3]], -1).amax(-1, True),
+    "the first of equals": lambda h: h.max(-1, keepdim=True).values,
+    "the first of every other": lambda h: h.reshape(B, 3, 2).min(1).values,
+}
+
+
+@pytest.mark.usefixtures("on_numpy")
+@pytest.mark.parametrize("extremum", TIES.values(), ids=TIES)
+@pytest.mark.parametrize("fill", [0.0, np.nan])
+def test_equal_largest_ones_share_the_gradient_as_they_do_on_the_tape(extremum, fill, xs):
+    h = tg.tensor(np.zeros((B, H)), requires_grad=True)
+    h.data[1, 1:3] = fill
+
+    def cell(x, h):
+        return extremum(h), h + tg.cat([x, x], -1)
+
+    assert tg.why_not_compiled(cell, xs, h) is None
+    runs = (run(cell, xs, h)[0].sum() for run in (tg.scan, tg.unroll))
+    check_close(*(numbers(tg.grad(loss, [h, xs])) for loss in runs))

@@ -9,6 +9,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 from tinygrad_rnn.recurrent.plan import Plan
+from tinygrad_rnn.recurrent.program import CannotCompile
 from tinygrad_rnn.recurrent.trace import trace
 from tinygrad_rnn.recurrent.write import Writer
 
@@ -95,3 +96,39 @@ def test_the_inputs_product_is_done_early_for_several_steps():
 
 def test_the_way_back_goes_from_the_last_step_to_the_first():
     assert "for t in range(t1 - 1, t0 - 1, -1):" in text_of(nn.RNNCell(4, 6).double())
+
+
+def test_a_text_that_would_take_long_to_compile_is_refused():
+    def rotary(x, h):
+        a, b = h[:, ::2], h[:, 1::2]
+        return h, tg.stack([0.8 * a - 0.6 * b, 0.6 * a + 0.8 * b], -1).flatten(1)
+
+    def long(x, h):
+        for _ in range(200):
+            h = h.tanh()
+        return h, h
+
+    def fast_weights(x, A):
+        return (A @ x[:, :, None])[:, :, 0], A + x[:, :, None] * x[:, None, :]
+
+    def refusal(cell, H, I=4):
+        step = trace(cell, np.ones((3, I)), np.ones((3, *H)))
+        with pytest.raises(CannotCompile) as caught:
+            Writer(Plan(step, WANTED))
+        return str(caught.value)
+
+    assert text_of(rotary, H=32)
+    assert refusal(rotary, (256,)).startswith("stack of (3, 128) and (3, 128) cuts columns into")
+    assert refusal(long, (4,)) == "the step has 200 lines, which would take too long to compile"
+    assert refusal(fast_weights, (24, 24), 24).startswith("mul of (3, 24, 1) and (3, 1, 24) cuts")
+
+
+def test_the_largest_of_many_columns_takes_as_few_loops_as_of_a_few():
+    cell = lambda x, h: (h, h - h.max(-1, keepdim=True).values)
+    assert text_of(cell, H=8) == text_of(cell, H=512)
+
+
+def test_single_columns_of_an_array_share_one_row():
+    text = text_of(lambda x, h: (h, h[:, [3, 1, 4, 2, 0]]), H=5)
+    forward = text[: text.index("@driver")]
+    assert forward.count("row_of(state0, now + b") == 1

@@ -3,12 +3,13 @@
 Nothing here imports Numba before something is to be compiled.
 """
 
-from .kit import Kit, kit, why_absent
-from .load import fixed, in_use, load, sums_of
+from .kit import Failed, Kit, kit, why_absent
+from .load import fixed, in_use, load, prepare, sums_of
 from .progress import compilations
 from .threads import get_num_threads, set_num_threads, together
 
 __all__ = [
+    "Failed",
     "Kit",
     "compilations",
     "fixed",
@@ -16,6 +17,7 @@ __all__ = [
     "in_use",
     "kit",
     "load",
+    "prepare",
     "set_num_threads",
     "sums_of",
     "together",

@@ -9,13 +9,14 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit, types
+from numba import njit, typeof, types
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
 from numba.core.serialize import dumps
 
 from . import disk, progress
+from .kit import failed
 
 ORDINARY = {"nogil": True, "error_model": "numpy"}
 FAST = {"contract", "nsz", "arcp", "reassoc"}  # NaN and infinity keep their meaning
@@ -53,6 +54,7 @@ class Decorators:
         """A function for Python to call; what is compiled of it stays on disk."""
         dispatcher = njit(**ORDINARY)(self._named(f))
         dispatcher._cache = DiskCache(f.__qualname__)
+        dispatcher.compile = guarded(dispatcher.compile, f.__name__)
         return dispatcher
 
     def address(self, f: Callable[..., Any], arguments: int) -> int:
@@ -60,13 +62,30 @@ class Decorators:
         signature = types.void(*[types.int64] * arguments)
         function = CFunc(self._named(f), (signature.args, types.void), {}, dict(ORDINARY))
         function._cache = DiskCache(f.__qualname__)
-        function.compile()
+        guarded(function.compile, f.__name__, all_of_it=True)()
         KEPT.append(function)
         return int(function.address)
 
     def _named(self, f: Callable[..., Any]) -> Callable[..., Any]:
         f.__qualname__ = f"{f.__qualname__}_{self.digest}"
         return f
+
+
+def guarded(compile: Callable[..., Any], what: str, all_of_it: bool = False) -> Callable[..., Any]:
+    """The same, raising `Failed` and nothing of Numba's own."""
+
+    def guard(*args: Any) -> Any:
+        try:
+            return compile(*args)
+        except Exception as error:
+            raise failed(what, error, all_of_it) from error
+
+    return guard
+
+
+def prepare(driver: Any, *like: Any) -> None:
+    """Compiles a driver for arguments like these.  Raises: Failed."""
+    driver.compile(tuple(map(typeof, like)))
 
 
 KEPT: list[CFunc] = []
@@ -96,7 +115,6 @@ class DiskCache(NullCache):
         return None
 
     def save_overload(self, signature: Any, result: CompileResult) -> None:
-        progress.end()
         if not result.library.has_dynamic_globals:
             disk.write(self._place(signature, result.codegen), dumps(result._reduce()))
 

@@ -1,6 +1,7 @@
 """A kit: what compiled code for one dtype is made of, and what Python calls around it."""
 
 import sys
+import warnings
 from collections.abc import Callable
 from functools import cache
 from threading import RLock
@@ -73,7 +74,7 @@ def checked(dtype: Any, which: str) -> np.dtype:
     if which not in ("numba", "numpy"):
         raise ValueError(f'kit: expected "numba" or "numpy", got {which!r}')
     if which == "numba" and (reason := why_absent()):
-        raise RuntimeError(f'compiled code needs Numba, but {reason}; kit="numpy" works without')
+        raise Failed(f'compiled code needs Numba, but {reason}; kit="numpy" works without')
     return dtype
 
 
@@ -88,14 +89,55 @@ def compiled_kit(dtype: np.dtype, simd: Any) -> Kit:
     return Kit(words(dtype), made.product, *calls(made, dtype))
 
 
-@cache
 def why_absent() -> str | None:
     """Why nothing can be compiled here, as part of a sentence; None where it can."""
+    return _broken[0] if _broken else _why_not_importable()
+
+
+@cache
+def _why_not_importable() -> str | None:
     try:
         import numba
+
+        if numba.config.DISABLE_JIT:
+            return "NUMBA_DISABLE_JIT is set"
+        from . import products, wait, words  # noqa: F401 (all that is needed of Numba)
     except Exception as error:  # broken installations raise all kinds
-        return f"numba cannot be imported: {error}"
-    return "NUMBA_DISABLE_JIT is set" if numba.config.DISABLE_JIT else None
+        reason = f"numba cannot be imported: {error}"
+        if getattr(error, "name", None) != "numba" or not isinstance(error, ModuleNotFoundError):
+            _warn(reason)
+        return reason
+    return None
+
+
+class Failed(RuntimeError):  # noqa: N818 (no fault of the user)
+    """Something could not be compiled.  The user has been told; there is a way without."""
+
+
+def failed(what: str, error: Exception, all_of_it: bool = False) -> Failed:
+    """The error to be raised; after a failure of `all_of_it`, nothing more is compiled."""
+    said = " ".join(str(error).split())
+    reason = f"compiling {what} failed: {type(error).__name__}: {said:.200}"
+    _warn(reason)
+    if all_of_it:
+        _broken.append(reason)
+    return Failed(reason)
+
+
+_broken: list[str] = []
+_warned: list[str] = []
+
+
+def _warn(reason: str) -> None:
+    """Says once in a process that Numba does not work."""
+    if not _warned:
+        _warned.append(reason)
+        warnings.warn(
+            f"tinygrad_rnn: {reason}. Everything works without, but slower. Please report this "
+            "with the versions of Numba and llvmlite; NUMBA_DISABLE_JIT=1 switches compiling off.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def digest(*parts: str) -> str:

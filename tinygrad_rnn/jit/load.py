@@ -56,9 +56,19 @@ def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     return array if array.flags.writeable else array.copy()
 
 
+def prepare(driver: Any, *like: Any) -> None:
+    """Compiles a driver for arguments like these now, before it is called.
+
+    Raises: Failed, where Numba or LLVM does.
+    """
+    from .compiler import prepare
+
+    prepare(driver, *like)
+
+
 def in_use() -> bool:
     """Whether anything has been compiled, so that more of it costs no import of Numba."""
-    return any(which == "numba" for _, _, which in _loaded)
+    return why_absent() is None and any(which == "numba" for _, _, which in _loaded)
 
 
 def fixed(module: ModuleType, dtype: Any, kit: str = "numba") -> ModuleType:

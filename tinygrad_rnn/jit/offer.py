@@ -3,7 +3,9 @@
 The bounds below which NumPy does the work are measured by ``benchmarks/kernels.py``.
 """
 
-from functools import partial
+import operator
+from collections.abc import Callable
+from functools import partial, wraps
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 
 from ..autograd import kernels
 from . import threads
-from .kit import kit
+from .kit import Failed, kit
 from .load import plain, sums_of
 
 FLOATS = (np.float32, np.float64)
@@ -23,12 +25,38 @@ ALONE = 1e7
 
 def offer() -> None:
     """Makes the compiled ways known to the plain tape."""
-    made = times, product, add_rows, squares
-    kernels.offered |= {function.__name__: function for function in made}
+    kernels.offered |= {
+        "times": _or(times, operator.matmul),
+        "product": _or(product, _product),
+        "add_rows": _or(add_rows, lambda *_: False),
+        "squares": _or(squares, _squares),
+    }
     if not kernels.rows:
         from .rows import compiled_rows  # it needs Tensors, which need this room's offers
 
         kernels.rows |= compiled_rows()
+
+
+def _or(fast: Callable[..., Any], slow: Callable[..., Any]) -> Callable[..., Any]:
+    """One function, or the other where it cannot be compiled."""
+
+    @wraps(fast)
+    def either(*args: Any) -> Any:
+        try:
+            return fast(*args)
+        except Failed:
+            kernels.offered.pop(fast.__name__, None)
+            return slow(*args)
+
+    return either
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return left.T @ right
+
+
+def _squares(x: np.ndarray) -> float:
+    return float(np.square(x, dtype=np.float64).sum())
 
 
 def times(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -52,7 +80,7 @@ def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """left.T @ right: (N, K), (N, M) -> (K, M)."""
     (N, K), M = left.shape, right.shape[1]
     if N < ROWS or left.dtype != right.dtype or left.dtype not in FLOATS:
-        return left.T @ right
+        return _product(left, right)
     tools, out = kit(left.dtype), np.zeros((K, M), left.dtype)
     left, right = plain(left), plain(right)
 
@@ -81,7 +109,7 @@ def add_rows(whole: np.ndarray, ids: np.ndarray, g: np.ndarray) -> bool:
 def squares(x: np.ndarray) -> float:
     """The sum of the squares of all elements, in float64."""
     if x.dtype not in FLOATS:
-        return float(np.square(x, dtype=np.float64).sum())
+        return _squares(x)
     return sums_of(x.dtype).squares(plain(x.reshape(1, -1)))
 
 

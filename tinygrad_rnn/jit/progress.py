@@ -1,8 +1,10 @@
-"""What the user sees while something compiles, and how often that was."""
+"""What the user sees when something compiles, and how often that was."""
 
 import sys
 
-LINE = "tinygrad_rnn: compiling ... (once; cached afterwards)"
+from . import disk
+
+LINE = "tinygrad_rnn: compiling ..."
 _compiled = 0
 
 
@@ -12,14 +14,10 @@ def compilations() -> int:
 
 
 def begin() -> None:
-    """Shows the line on a terminal."""
+    """Counts; before the first one, a line on a terminal says so, and whether it is for good."""
     global _compiled
     _compiled += 1
-    if sys.stderr.isatty():
-        print(f"\r{LINE}", end="", file=sys.stderr, flush=True)
-
-
-def end() -> None:
-    """Takes the line away."""
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    if _compiled == 1 and sys.stderr.isatty():
+        place = disk.folder()
+        often = f"once; kept in {place}" if place else "in every process: it cannot be kept"
+        print(f"{LINE} ({often})", file=sys.stderr, flush=True)

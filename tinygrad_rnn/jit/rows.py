@@ -3,6 +3,10 @@
 NumPy goes over memory once for every operation of a text.  One operation it does as fast as
 anybody; of two and more, from about 32,000 elements on, a loop that does them all is up to four
 times as fast (``benchmarks/kernels.py``).
+
+Each derivative has its own loop, also where both inputs want one: one loop for both takes 0.6 to
+0.8 of the time for `div` and `maximum` and saves nothing for `pow`, but a pullback for each input
+is what lets the tape leave one out.
 """
 
 import ast

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.elementwise import NUMPY, PRIMITIVES
+from .kit import Failed
 from .load import in_use, load
 from .spell import spelled
 
@@ -29,6 +30,7 @@ class Rule:
         self.code = compile("\n".join(lines), "<rule>", "exec")
         self.assigned = [line.split(" = ")[0] for line in lines]
         self.compiled: dict[Any, Callable[..., None]] = {}
+        self.failed = False
 
     def __call__(self, **values: Any) -> None:
         """Runs the lines; arrays of one shape, and numbers, by name."""
@@ -37,16 +39,24 @@ class Rule:
         same = all(
             a.dtype == p.dtype and a.shape == p.shape and a.flags.carray for a in arrays.values()
         )
-        if same and p.size > FEW and p.dtype in (np.float32, np.float64) and in_use():
+        if same and p.size > FEW and p.dtype in (np.float32, np.float64) and self._compiles():
             numbers = {name: v for name, v in values.items() if name not in arrays}
-            function = self.kernel(p.dtype, tuple(arrays), tuple(numbers))
-            function(*(a.reshape(1, -1) for a in arrays.values()), *map(float, numbers.values()))
-            return
+            try:
+                function = self.kernel(p.dtype, tuple(arrays), tuple(numbers))
+                rows = (a.reshape(1, -1) for a in arrays.values())
+                function(*rows, *map(float, numbers.values()))
+            except Failed:
+                self.failed = True
+            else:
+                return
         scope = dict(values)
         exec(self.code, WORDS | {"__builtins__": {}}, scope)
         for name in self.assigned:
             if name in arrays:
                 arrays[name][...] = scope[name]
+
+    def _compiles(self) -> bool:
+        return in_use() and not self.failed
 
     def kernel(
         self, dtype: Any, arrays: tuple[str, ...], numbers: tuple[str, ...] = ()

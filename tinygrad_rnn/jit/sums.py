@@ -23,7 +23,8 @@ def add_squares(n, x):  # type: ignore[no-untyped-def]
     row = row_of(x, 0, 0, n)
     total = 0.0
     for j in range(n):
-        total += 1.0 * row[j] * row[j]  # a float64, in which no square of a float32 overflows
+        value = 1.0 * float(row[j])  # a float64, in which no square of a float32 overflows
+        total += value * value
     return total
 
 

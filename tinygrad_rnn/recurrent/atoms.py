@@ -34,12 +34,19 @@ MORE_ROWS: dict[str, Row] = {op.name: op for op in [
     row("and_",   "x z", "x & z",       "None", "None"),
     row("or_",    "x z", "x | z",       "None", "None"),
     row("invert", "x",   "x == 0",      "None"),
+    # Of several, two after the other; the last one passes the gradient on to all of them.
+    row("larger",   "x z", "maximum(x, z)", "None", "None"),
+    row("smaller",  "x z", "minimum(x, z)", "None", "None"),
+    row("largest",  "x z", "maximum(x, z)", "None", "None"),
+    row("smallest", "x z", "minimum(x, z)", "None", "None"),
 ]}  # fmt: skip
-"""What a step may say besides the calculus table: copies, comparisons."""
+"""What a step may say besides the calculus table: copies, comparisons, extrema of several."""
 
 ROWS: dict[str, Row] = elementwise.ROWS | MORE_ROWS
 CONDITIONS = {"lt", "le", "gt", "ge", "eq", "ne", "and_", "or_", "invert"}
-REDUCTIONS = {"sum": "add", "amax": "maximum", "amin": "minimum"}  # over columns, and of two
+REDUCTIONS = {"sum": "add", "amax": "larger", "amin": "smaller"}  # over columns, and of two
+LAST = {"larger": "largest", "smaller": "smallest"}
+PART = "of more columns"  # the detail of an extremum over some of the columns
 OVER_TIME = ("x", "draw", "alive", "state", "dy")  # arrays with rows for every step
 NEUTRAL = {"mul": 1, "add": 0}
 ROW_NAMES = ROWS.keys() - elementwise.NUMPY.keys()  # rows that other rows mention by name
@@ -175,11 +182,19 @@ class Graph:
 
     def beside(self, name: str, atoms: Sequence[Atom]) -> Atom:
         """A reduction of atoms, column by column."""
-        return reduce(lambda one, other: self.row(REDUCTIONS[name], one, other), atoms)
+        first, *middle = atoms
+        if not middle:
+            return first
+        *middle, last = middle
+        word = REDUCTIONS[name]
+        before = reduce(lambda one, other: self.row(word, one, other), middle, first)
+        return self.row(LAST.get(word, word), before, last)
 
     def reduce(self, name: str, atoms: Sequence[Atom]) -> Atom:
         """The sum, or another reduction, over the columns of all the atoms: one column."""
-        return self.beside(name, [a if a.width == 1 else self.atom(name, (a,)) for a in atoms])
+        detail = PART if len(atoms) > 1 and name in ("amax", "amin") else None
+        columns = [a if a.width == 1 else self.atom(name, (a,), detail=detail) for a in atoms]
+        return self.beside(name, columns)
 
     def parts(self, product: Product) -> tuple[Atom, ...]:
         """The atoms of a product, side by side."""
@@ -240,6 +255,17 @@ class Graph:
             raise NotImplementedError(f"{ast.dump(node)} in the row text {text!r}")
 
         return value(parsed(text))
+
+
+def among(extremum: Atom) -> list[Atom]:
+    """The atoms among whose columns an extremum is."""
+    if extremum.op in ("amax", "amin"):
+        return [*extremum.args]
+    found, rest = [], extremum
+    while rest is extremum or rest.op in LAST:
+        rest, last = rest.args
+        found.append(last)
+    return [a.args[0] if a.detail == PART else a for a in (rest, *reversed(found))]
 
 
 @cache

@@ -54,7 +54,7 @@ class Columns:
         self.batch = step.x.shape[0]
         if not self.batch:
             raise CannotCompile("the batch has no samples")
-        self.dtype = step.x.dtype
+        self.dtype, self.lines = step.x.dtype, step.lines
         self.axis: dict[Value, int] = {}  # which dim counts the samples
         self.cuts: dict[Value, set[int]] = {}
         self.runs: list[list[list[list[Run]]]] = []
@@ -85,6 +85,21 @@ class Columns:
 
     def spans(self, value: Value) -> list[tuple[int, int]]:
         return list(pairwise(sorted(self.cuts[value])))
+
+    @property
+    def why_long(self) -> str:
+        """The reason, where the text of a step would take too long to compile."""
+        pieces, line = 0, Line(self._add, (), {}, ())
+        for other, found in zip(self.lines, self.runs, strict=True):
+            count = sum(len(runs) for lists in found for runs in lists)
+            if count > pieces:
+                pieces, line = count, other
+        if pieces <= len(self.lines):
+            return f"the step has {len(self.lines)} lines, which would take too long to compile"
+        return (
+            f"{line.words} cuts columns into {pieces} pieces, which "
+            "would take too long to compile; columns that stay side by side share one loop"
+        )
 
     def _add(self, value: Value, axis: int) -> None:
         """A value, whose samples are counted by dim `axis`."""

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import NamedTuple
 
-from .atoms import ROWS, Atom, Graph, Term, Weight, is_early, reach
+from .atoms import ROWS, Atom, Graph, Term, Weight, among, is_early, reach
+
+EXTREMA = {"amax", "amin", "largest", "smallest"}
 
 
 class Tall(NamedTuple):
@@ -70,13 +72,9 @@ def differentiate(
             found.leaves[y] = g
         elif y.op == "sum":
             give(y.args[0], graph.copy(g, y.args[0].width))
-        elif y.op in ("amax", "amin"):
-            (x,) = y.args
-            # Equal largest ones share the gradient evenly; NaN is the largest and the smallest.
-            among = graph.row("or_", graph.row("eq", x, y), graph.row("ne", x, x))
-            ones = graph.row("where", among, graph.number(1.0), graph.number(0.0))
-            share = graph.row("div", g, graph.reduce("sum", [ones]))
-            give(x, graph.row("where", among, graph.copy(share, x.width), graph.number(0.0)))
+        elif y.op in EXTREMA:
+            for x, share in _shares(graph, y, g):
+                give(x, share)
         elif y.op != "number":
             row = ROWS[y.op]
             constants = {name: graph.number(value) for name, value in y.detail or ()}
@@ -94,6 +92,21 @@ def differentiate(
             found.tall.append(Tall(term.left, term.weight, graph.side(dz)))
     graph.note = ""
     return found
+
+
+def _shares(graph: Graph, y: Atom, g: Atom) -> list[tuple[Atom, Atom]]:
+    """What of the gradient of an extremum each atom gets that it is among.
+
+    Equal largest columns share it evenly; NaN is the largest and the smallest.
+    """
+    zero, one = graph.number(0.0), graph.number(1.0)
+    hits = [(x, graph.row("or_", graph.row("eq", x, y), graph.row("ne", x, x))) for x in among(y)]
+    ones = [graph.row("where", hit, one, zero) for _, hit in hits]
+    if y.width == 1:
+        ones = [graph.reduce("sum", [each]) for each in ones]
+    share = graph.row("div", g, graph.beside("sum", ones))
+    return [(x, graph.row("where", hit, graph.wide(share, max(hit.width, y.width)), zero))
+            for x, hit in hits]  # fmt: skip
 
 
 def _through_product(

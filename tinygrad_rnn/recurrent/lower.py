@@ -12,7 +12,7 @@ from .atoms import Atom, Graph, Term, Weight, side_by_side
 from .columns import PRODUCTS, REDUCTIONS, Array, Columns, Run, is_rowwise
 from .program import CannotCompile, Line, Step, Value, flat
 
-MOST_ATOMS = 2000  # beyond, compiling takes longer than it saves
+MOST_ATOMS = 2000  # beyond, there is no need to count the lines (see `write.SECONDS`)
 
 
 class Lowering:
@@ -38,7 +38,7 @@ class Lowering:
             graph.note = line.name
             self._lower(line, runs)
             if len(graph.atoms) > MOST_ATOMS:
-                raise CannotCompile(f"{line.name}: the columns fall into too many pieces")
+                raise CannotCompile(self.columns.why_long)
         graph.note = ""
         self.output = self._whole(step.output)
         self.states = [self._whole(value) for value in flat(step.new_state)]

@@ -80,6 +80,7 @@ class Plan:
     ) -> None:
         self.graph = graph = Graph(from_table)
         lowered = Lowering(with_ends(step) if lengths else step, graph)
+        self.columns = lowered.columns
         self.leaves = step.leaves()
         self.arrays: dict[str, Array] = {}
         self.homes: dict[Atom, Place] = {}  # what lies in an array anyway

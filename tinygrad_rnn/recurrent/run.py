@@ -17,6 +17,7 @@ from ..jit import memory
 from ..jit.load import plain
 from .atoms import Weight
 from .plan import Array, Plan
+from .program import CannotCompile
 from .write import Writer, Written
 
 EARLY = 2**20
@@ -28,26 +29,44 @@ FEW = 8
 UNBROKEN = 2e9
 """Floating-point operations in one call; Ctrl-C is heard between calls."""
 
-
+CALL = ["tiles", "B", "t0", "t1", "low", "high", "S"]
+"""The numbers that a direction is called with, before its widths."""
 Shards = list[Callable[[], Any]]
 """Compiled calls that run at once, one in a thread."""
 
 
 class Loop:
-    """A compiled step.  `which` names the kit: "numba", or "numpy" for plain Python."""
+    """A compiled step.  `which` names the kit: "numba", or "numpy" for plain Python.
+
+    Raises: CannotCompile where Numba fails.
+    """
 
     def __init__(self, plan: Plan, dtype: Any, which: str = "numba") -> None:
         self.plan, self.dtype, self.which = plan, np.dtype(dtype), which
         writer = Writer(plan)
         self.text, self.widths = writer.text, tuple(writer.widths)
         self.written = {written.name: written for written in writer.written}
-        self.module = jit.load(self.text, dtype, kit=which)
-        self.kit = jit.kit(dtype, which)
+        try:
+            self.module = jit.load(self.text, dtype, kit=which)
+            self.kit = jit.kit(dtype, which)
+            if which == "numba":
+                self._compile()
+        except jit.Failed as failure:
+            raise CannotCompile(str(failure)) from failure
         weights = {weight for written in writer.written for weight in written.weights}
         spans = [(w.rows[1] - w.rows[0]) * (w.columns[1] - w.columns[0]) for w in weights]
         self.widest = max((array.width for array in plan.arrays.values()), default=1)
         self.work = 2 * sum(spans) + 20 * sum(a.width for a in plan.arrays.values())
         self.small: dict[tuple[int, int], Pass] = {}
+
+    def _compile(self) -> None:
+        """Now, while nothing has been drawn or computed: `unroll` can take over."""
+        for name, written in self.written.items():
+            kinds = [np.int64 if array == "ids" else self.dtype for array in written.arrays]
+            arrays = [np.empty((1, 1), kind) for kind in kinds]
+            numbers = [0] * (len(CALL) + len(self.widths))
+            weights = [np.empty(1, self.dtype)] * len(written.weights)
+            jit.prepare(getattr(self.module, name), *numbers, *arrays, *weights)
 
     def again(
         self, xs: np.ndarray, state: Sequence[np.ndarray], leaves: Sequence[np.ndarray]
@@ -83,7 +102,10 @@ class Closed:
         if few:
             from ..jit.direct import direct
 
-            self.tiles = direct(loop.dtype)
+            try:
+                self.tiles = direct(loop.dtype)
+            except jit.Failed:
+                self.few = False
         self.as_they_lie: list[np.ndarray] = []  # weights, kept where they are
 
     def leaf(self, name: str) -> np.ndarray:

@@ -70,11 +70,12 @@ def first_extremum(a: Tensor, dim: int, keepdim: bool, sign: int) -> Tensor:
 
     NaN is the largest and the smallest.
     """
-    most, *others = a.unbind(dim)
-    for other in others:
-        beyond = other > most if sign > 0 else other < most
-        most = where(beyond | (other != other), other, most)
-    return most.unsqueeze(dim) if keepdim else most
+    most = a.amax(dim, True) if sign > 0 else a.amin(dim, True)
+    numbers = Tensor.ungraded(np.arange, a.shape[dim], dtype=a.dtype)
+    numbers = numbers.reshape(-1, *(1,) * ((-dim - 1) % a.ndim))
+    among = (a == most) | (a != a)
+    first = where(among, numbers, np.inf).amin(dim, True)
+    return where(numbers == first, a, 0.0).sum(dim, keepdim)
 
 
 def any_(a: Tensor, axis: Any, keepdims: bool) -> Tensor:

@@ -38,9 +38,7 @@ def scan(
     every = _steps_between(checkpoint_every, xs.shape[0])
     back, readings, flat, CannotCompile = _generator()
     T, B = xs.shape[:2]
-    table = None
-    if mode.recording and lengths is None and every is None:
-        table = readings.looked_up(xs)
+    table = readings.looked_up(xs) if mode.recording and lengths is None else None
     try:
         reading = readings.read(cell, xs, state)
         leaves = reading.step.evaluated(reading.leaves)
@@ -133,7 +131,11 @@ def _written(cell: Any, xs: Tensor, state: State) -> str:
     xs, state = begun(cell, xs, state)
     reading = read(cell, xs, state)
     leaves = reading.step.evaluated(reading.leaves)
-    return Writer(reading.plan(reading.wanted(xs, state, leaves), False)).text
+    wanted = reading.wanted(xs, state, leaves)
+    tried = reading.loops.get((wanted, False, False))
+    if isinstance(tried, Exception):
+        raise tried
+    return Writer(reading.plan(wanted, False)).text
 
 
 def _cannot_compile() -> Any:

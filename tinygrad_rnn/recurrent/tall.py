@@ -23,11 +23,19 @@ class Gradients:
     """What a pass finds on its way back, from the gradients of its outputs and its last state.
 
     ``given`` of the input ("x", or the table that it is looked up in) and the like, ``state`` of
-    the initial state, ``leaf(i)`` of a closed-over array.
+    the initial state, ``leaf(i)`` of a closed-over array.  With `lookups`, that of an input that is
+    looked up is written there, (T B, I) of zeros, as well.
     """
 
-    def __init__(self, run: Pass, dy: np.ndarray, dfinal: Sequence[np.ndarray]) -> None:
-        self.run, self.plan = run, run.loop.plan
+    def __init__(
+        self,
+        run: Pass,
+        dy: np.ndarray,
+        dfinal: Sequence[np.ndarray],
+        lookups: np.ndarray | None = None,
+    ) -> None:
+        self.run, self.plan, self.lookups = run, run.loop.plan, lookups
+        self.ends = dy, dfinal
         self.kit, self.dtype = run.loop.kit, run.loop.dtype
         self.state = list(dfinal)
         self.found_by_id: dict[tuple[Atom, ...], np.ndarray] = {}  # sums of dz for rows of a table
@@ -82,6 +90,8 @@ class Gradients:
         perform(chunk.calls("backward"))
         self.state = [arrays[f"dstate{i}"][:B] for i in range(len(self.state))]
         jobs = [*self._weight_jobs(chunk), *self._input_jobs(chunk), *self._table_jobs(chunk)]
+        if self.lookups is not None:
+            jobs += self._lookup_jobs(chunk, self.lookups[rows])
         in_parts(lambda p: [job(p) for job in jobs], chunk.threads)
         self.blank.clear()
 
@@ -168,11 +178,18 @@ class Gradients:
 
     def at_each_lookup(self) -> np.ndarray:
         """The gradient of an input (T B, I) that was looked up, for who asks for it."""
-        chunk = self.run.chunk
-        chunk.arrays["dx"] = made = np.zeros((chunk.T * chunk.B, self.plan.input_width), self.dtype)
-        for left, weight, dz in filter(self._is_looked_up, self.plan.tall):
-            in_parts(self._input_job(chunk, "x", left, weight, dz, True), chunk.threads)
+        made = np.zeros((self.run.T * self.run.B, self.plan.input_width), self.dtype)
+        if self.run.whole:
+            jobs = self._lookup_jobs(self.run.chunk, made)
+            in_parts(lambda p: [job(p) for job in jobs], self.run.chunk.threads)
+        else:  # with checkpoints, the steps have to run again
+            Gradients(self.run, *self.ends, made)
         return made
+
+    def _lookup_jobs(self, chunk: Chunk, made: np.ndarray) -> list[Callable[[int], None]]:
+        chunk.arrays["dx"] = made
+        return [self._input_job(chunk, "x", left, weight, dz, True)
+                for left, weight, dz in filter(self._is_looked_up, self.plan.tall)]  # fmt: skip
 
     def _is_looked_up(self, tall: Tall) -> bool:
         return self.run.table is not None and is_of_input(Term(tall.left, tall.weight))
