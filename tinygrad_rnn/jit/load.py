@@ -68,7 +68,7 @@ def prepare(driver: Any, *like: Any) -> None:
 
 def in_use() -> bool:
     """Whether anything has been compiled, so that more of it costs no import of Numba."""
-    return why_absent() is None and any(which == "numba" for _, _, which in _loaded)
+    return any(which == "numba" for _, _, which in _loaded) and why_absent() is None
 
 
 def fixed(module: ModuleType, dtype: Any, kit: str = "numba") -> ModuleType:

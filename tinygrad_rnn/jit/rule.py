@@ -56,7 +56,7 @@ class Rule:
                 arrays[name][...] = scope[name]
 
     def _compiles(self) -> bool:
-        return in_use() and not self.failed
+        return not self.failed and in_use()
 
     def kernel(
         self, dtype: Any, arrays: tuple[str, ...], numbers: tuple[str, ...] = ()
