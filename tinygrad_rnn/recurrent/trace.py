@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ..autograd.arguments import given_sizes
 from ..autograd.checks import kind
 from ..autograd.creation import Generator
 from ..autograd.recording import enable_grad, mode
@@ -215,8 +216,8 @@ class Traced(Tensor):
     def detach(self) -> Tensor:
         return mode.tracer.ungraded(detach, (self,), {})
 
-    def view(self, *shape: Any) -> Tensor:
-        made = self.reshape(*shape)
+    def view(self, *sizes: Any, size: Any = None) -> Tensor:
+        made = self.reshape(given_sizes(sizes, size))
         np.reshape(self.value.sample, made.shape, copy=False)  # raises where it would have to copy
         return made
 
