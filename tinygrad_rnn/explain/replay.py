@@ -114,6 +114,8 @@ class Replay:
             raise IndexError(f"replay: step {number} of {len(self)}; expected 0 to {len(self) - 1}")
         if number < self._taken - len(self._window):
             self._restart()
+        for ahead in range(min(number, self._taken), number + 1):  # a walk that raised is over
+            self.lines.check_not_freed(len(self) - 1 - ahead)
         while self._taken <= number:
             self._window.append(next(self._walk))
             self._taken += 1
