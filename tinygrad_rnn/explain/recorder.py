@@ -59,8 +59,19 @@ class Run(Mapping[str, np.ndarray]):
         `units` says which, and in which order; `labels` is the text that was read.
         """
         values = self[name]
+        if values.ndim > 2 and not -values.shape[1] <= b < values.shape[1]:
+            raise IndexError(
+                f"heat: {name!r} of {self.path or 'the cell'} has shape {values.shape}: there is "
+                f"no sequence b={b}"
+            )
         values = (values[:, b] if values.ndim > 2 else values).reshape(len(values), -1)
         shown = list(range(values.shape[1]) if units is None else units)
+        for unit in shown:
+            if not -values.shape[1] <= unit < values.shape[1]:
+                raise IndexError(
+                    f"heat: {name!r} of {self.path or 'the cell'} has shape {self[name].shape}: "
+                    f"there is no unit {unit}"
+                )
         title = f"{self.path} {name}".strip()
         return Heat(values.T[shown], title, list(map(str, shown)), labels, axes=("unit", "step"))
 
