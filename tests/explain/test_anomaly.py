@@ -237,6 +237,43 @@ def test_second_derivatives_pass():
     np.testing.assert_array_equal(x.grad.data, [6, 12])
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("how", ["backward", "grad"])
+def test_a_walk_that_is_recorded_names_the_same(create_graph, how):
+    x = tg.tensor([4.0, 0.0], requires_grad=True)
+
+    def run():
+        loss = x.sqrt().sum()  # recorded
+        if how == "backward":
+            loss.backward(create_graph=create_graph)
+        else:
+            tg.grad(loss, x, create_graph=create_graph)
+
+    error = error_of(run)
+    assert (error.kind, error.op, error.direction) == ("infinity", "sqrt", "backward")
+    assert error.line.number == line_of("# recorded")
+    assert str(error).startswith("backward of sqrt made an infinity (1 of 2 elements")
+    assert "dL/dx = 0.5 * g / y, with g from 1 to 1, y from 0 to 2" in str(error)
+
+
+def test_a_second_derivative_names_the_line_and_the_place_of_the_forward_pass():
+    class Power(nn.Module):
+        def forward(self, x):
+            return x**1.5  # curved
+
+    power, x = Power(), tg.tensor([4.0, 0.0], requires_grad=True)
+
+    def run():
+        (slope,) = tg.grad(power(x).sum(), x, create_graph=True)  # 1.5 * sqrt(x)
+        slope.sum().backward()
+
+    error = error_of(run)
+    assert error.direction == "backward"
+    assert error.line.number == line_of("# curved")
+    assert error.place == Place("Power", None)
+    assert ", which the backward of power had computed, made" in str(error)
+
+
 def test_another_error_inside_is_the_one_that_is_seen():
     x = tg.ones(1, requires_grad=True)
     x.grad = tg.tensor([np.nan])
