@@ -67,6 +67,40 @@ def test_forward_names_op_step_module_and_line():
     assert isinstance(error, RuntimeError)
 
 
+class Reader(nn.Module):
+    def __init__(self):
+        self.cell = Spiky()
+
+    def forward(self, xs):
+        h = self.cell.initial_state(xs.shape[1])
+        for x in xs:
+            _, h = self.cell(x, h)
+        return h
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_a_loop_that_is_written_out_has_steps_too(earlier):
+    model, xs = Reader(), tg.ones(9, 2, 3)
+
+    def run():
+        for _ in range(earlier):
+            model(xs[:2])
+        model(xs)
+
+    assert error_of(run, model).place == Place("cell", 2)
+    assert error_of(run).place == Place("Reader.cell", 2)
+    cell = model.cell
+
+    def bare():
+        h = cell.initial_state(2)
+        for x in xs:
+            _, h = cell(x, h)
+
+    error = error_of(bare, cell)
+    assert error.place == Place("", 2)
+    assert "at step 2" in str(error)
+
+
 def test_backward_names_the_line_of_the_forward_pass():
     class Root(nn.Module):
         def forward(self, x, h):

@@ -86,6 +86,12 @@ def test_a_state_that_is_learned_is_verified_too(batched, rng):
         assert all(np.abs(found[name]).max() > 1e-3 for name in ("h_0", "c_0"))
 
 
+def test_a_mask_that_is_drawn_for_the_whole_run_is_the_same_in_all_ways():
+    cell = nn.RecurrentDropout(nn.LSTMCell(2, 8), 0.5)
+    assert cell.training
+    assert explain.verify_bptt(cell, tg.randn(4, 2, 2)).worst < 1e-7
+
+
 def test_a_state_that_is_learned_but_cut_off_is_found():
     class Forgets(nn.RNNCell):
         def __init__(self):

@@ -87,6 +87,7 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
         self._origins: dict[int, tuple[Any, str]] = {}
         self._reached: WeakSet[Node] = WeakSet()  # by gradients that were finite
         self._leaves: dict[int, Any] = {}  # weak references to leaves, alike
+        self._calls: dict[str, int] = {}  # by path: the number of the last call
 
     def __enter__(self) -> Self:
         self._quiet = np.errstate(all="ignore")  # what NumPy would warn of is found here
@@ -105,6 +106,25 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
                     f"the .grad of {self._name(leaf)} has {bad}, although every gradient that was "
                     "added to it was finite: their sum is too large, or it held that before",
                 )  # fmt: skip
+
+    # ------------------------------------------------------------------------ where
+
+    def enter(self, module: Module) -> None:
+        """A module begins: a cell perhaps, in a loop that somebody has written out."""
+        if not (self.open or _is_cell(module)):
+            self._calls = {}
+        super().enter(module)
+        path = self.open[-1].path
+        self._calls[path] = self._calls.get(path, -1) + 1
+
+    @property
+    def place(self) -> Place:
+        """Where the computation is now; in a loop written out, each call of a cell is a step."""
+        path, step = super().place
+        if step is None:
+            cells = [call.path for call in self.open if _is_cell(call.module)]
+            step = self._calls[cells[-1]] if cells else None
+        return Place(path, step)
 
     # ------------------------------------------------------------------------ forward
 
@@ -263,6 +283,10 @@ def _ranges(values: dict[str, Any]) -> str:
         elif array.size and array.dtype.kind in "fiu":
             said.append(f"{name} from {np.nanmin(array):.4g} to {np.nanmax(array):.4g}")
     return ", ".join(said) or "no values kept"
+
+
+def _is_cell(module: Module) -> bool:
+    return hasattr(type(module), "initial_state")
 
 
 def _where(place: Place) -> str:

@@ -98,6 +98,7 @@ class _Run:
             xs = rng.standard_normal((6, 2, size))
         xs, _ = begun(self.cell, xs, state)
         self.xs = xs.detach().double() if xs.dtype.kind == "f" else xs
+        self.drawn = default_generator.get_state()
         self.given = None if state is None else map_state(Tensor.detach, state)
         self.parameters = {n: p for n, p in self.cell.named_parameters() if p.requires_grad}
         if not self.parameters:
@@ -123,7 +124,12 @@ class _Run:
 
     def start(self) -> State:
         """The state at the beginning: what is given, or anew from the cell, which may learn it."""
-        state = self.cell.initial_state(self.xs.shape[1]) if self.given is None else self.given
+        state = self.given
+        if state is None:
+            now = default_generator.get_state()
+            default_generator.set_state(self.drawn)  # a mask for the whole run is always the same
+            state = self.cell.initial_state(self.xs.shape[1])
+            default_generator.set_state(now)
         return map_state(lambda s: s.double() if s.dtype.kind == "f" else s, state)
 
     def outputs(self) -> Tensor:
