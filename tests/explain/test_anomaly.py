@@ -100,6 +100,14 @@ def test_a_loop_that_is_written_out_has_steps_too(earlier):
     assert error.place == Place("", 2)
     assert "at step 2" in str(error)
 
+    def beside_a_head():
+        h = cell.initial_state(2)
+        for x in xs:
+            y, h = cell(x, h)
+            nn.Linear(4, 1)(y)
+
+    assert error_of(beside_a_head).place == Place("Spiky", 2)
+
 
 def test_backward_names_the_line_of_the_forward_pass():
     class Root(nn.Module):

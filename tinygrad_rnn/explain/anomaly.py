@@ -87,11 +87,12 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
         self._origins: dict[int, tuple[Any, str]] = {}
         self._reached: WeakSet[Node] = WeakSet()  # by gradients that were finite
         self._leaves: dict[int, Any] = {}  # weak references to leaves, alike
-        self._calls: dict[str, int] = {}  # by path: the number of the last call
+        self._calls: dict[str, int] = {}  # of cells, by path: the number of the last
 
     def __enter__(self) -> Self:
         self._quiet = np.errstate(all="ignore")  # what NumPy would warn of is found here
         self._quiet.__enter__()
+        self._calls = {}
         return super().__enter__()
 
     def __exit__(self, *exception: object) -> None:
@@ -111,11 +112,14 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
 
     def enter(self, module: Module) -> None:
         """A module begins: a cell perhaps, in a loop that somebody has written out."""
-        if not (self.open or _is_cell(module)):
-            self._calls = {}
+        outermost = not self.open
         super().enter(module)
         path = self.open[-1].path
-        self._calls[path] = self._calls.get(path, -1) + 1
+        if _is_cell(module):
+            self._calls[path] = self._calls.get(path, -1) + 1
+        elif outermost:  # the cells inside begin anew
+            inside = f"{path}." if path else ""
+            self._calls = {p: n for p, n in self._calls.items() if not p.startswith(inside)}
 
     @property
     def place(self) -> Place:

@@ -105,7 +105,8 @@ class _Run:
             raise ValueError(f"verify_bptt: {self.name} has no parameter that requires a gradient")
         with no_grad():
             result = self.cell(self.xs[0], self.start())
-            if isinstance(result, tuple) and not isinstance(result[0], Tensor):
+            pair = isinstance(result, tuple) and len(result) == 2  # else `unroll` says so
+            if pair and not isinstance(result[0], Tensor):
                 raise TypeError(
                     f"verify_bptt: expected the output of {self.name} to be a Tensor, got "
                     f"{type(result[0]).__name__}"
