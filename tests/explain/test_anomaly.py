@@ -67,6 +67,48 @@ def test_forward_names_op_step_module_and_line():
     assert isinstance(error, RuntimeError)
 
 
+class Reader(nn.Module):
+    def __init__(self):
+        self.cell = Spiky()
+
+    def forward(self, xs):
+        h = self.cell.initial_state(xs.shape[1])
+        for x in xs:
+            _, h = self.cell(x, h)
+        return h
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_a_loop_that_is_written_out_has_steps_too(earlier):
+    model, xs = Reader(), tg.ones(9, 2, 3)
+
+    def run():
+        for _ in range(earlier):
+            model(xs[:2])
+        model(xs)
+
+    assert error_of(run, model).place == Place("cell", 2)
+    assert error_of(run).place == Place("Reader.cell", 2)
+    cell = model.cell
+
+    def bare():
+        h = cell.initial_state(2)
+        for x in xs:
+            _, h = cell(x, h)
+
+    error = error_of(bare, cell)
+    assert error.place == Place("", 2)
+    assert "at step 2" in str(error)
+
+    def beside_a_head():
+        h = cell.initial_state(2)
+        for x in xs:
+            y, h = cell(x, h)
+            nn.Linear(4, 1)(y)
+
+    assert error_of(beside_a_head).place == Place("Spiky", 2)
+
+
 def test_backward_names_the_line_of_the_forward_pass():
     class Root(nn.Module):
         def forward(self, x, h):
@@ -235,6 +277,43 @@ def test_second_derivatives_pass():
         (slope,) = tg.grad((x * x * x).sum(), x, create_graph=True)
         slope.sum().backward()
     np.testing.assert_array_equal(x.grad.data, [6, 12])
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("how", ["backward", "grad"])
+def test_a_walk_that_is_recorded_names_the_same(create_graph, how):
+    x = tg.tensor([4.0, 0.0], requires_grad=True)
+
+    def run():
+        loss = x.sqrt().sum()  # recorded
+        if how == "backward":
+            loss.backward(create_graph=create_graph)
+        else:
+            tg.grad(loss, x, create_graph=create_graph)
+
+    error = error_of(run)
+    assert (error.kind, error.op, error.direction) == ("infinity", "sqrt", "backward")
+    assert error.line.number == line_of("# recorded")
+    assert str(error).startswith("backward of sqrt made an infinity (1 of 2 elements")
+    assert "dL/dx = 0.5 * g / y, with g from 1 to 1, y from 0 to 2" in str(error)
+
+
+def test_a_second_derivative_names_the_line_and_the_place_of_the_forward_pass():
+    class Power(nn.Module):
+        def forward(self, x):
+            return x**1.5  # curved
+
+    power, x = Power(), tg.tensor([4.0, 0.0], requires_grad=True)
+
+    def run():
+        (slope,) = tg.grad(power(x).sum(), x, create_graph=True)  # 1.5 * sqrt(x)
+        slope.sum().backward()
+
+    error = error_of(run)
+    assert error.direction == "backward"
+    assert error.line.number == line_of("# curved")
+    assert error.place == Place("Power", None)
+    assert ", which the backward of power had computed, made" in str(error)
 
 
 def test_another_error_inside_is_the_one_that_is_seen():

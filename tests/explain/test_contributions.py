@@ -229,6 +229,40 @@ def test_losses_that_are_masked_belong_to_their_steps_all_the_same(rnn, xs):
     assert (c.norms[-1] > 0).all()
 
 
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("lengths", [[3, 2], [1, 1], [1, 0]])
+def test_steps_at_which_every_sequence_has_ended_have_zero_rows(together, lengths, rnn, xs):
+    outputs, _ = tg.unroll(rnn, xs, lengths=lengths)
+    losses = outputs.square().mean((1, 2)) if together else half_squares(outputs)
+    c = explain.contributions(losses, rnn.linear.weight)
+    n = max(lengths)
+    assert (c.norms[:n, :n][np.tril_indices(n)] > 0).all()
+    assert not c.norms[n:].any()
+    assert not c.norms[:, n:].any()
+    total = gradient(sum(losses[1:], losses[0]), rnn.linear.weight)
+    np.testing.assert_allclose(c.total, total, **EXACT)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64])
+def test_the_terms_add_up_to_rounding_in_long_runs_too(kind, dtype, rng):
+    layer = getattr(nn, kind)(I, 16).to(dtype)
+    x = tg.tensor(rng.standard_normal((40, 8, I)), dtype=dtype)
+    with tg.compiled(False):
+        losses = half_squares(layer(x)[0])
+    weight = next(layer.parameters())
+    c = explain.contributions(losses, weight)  # which looks itself whether they add up
+    off = np.linalg.norm(c.total - gradient(sum(losses[1:], losses[0]), weight))
+    assert off < 100 * np.finfo(dtype).eps * np.linalg.norm(c.total)
+
+
+def test_terms_that_do_not_add_up_are_an_error(rnn, xs):
+    losses = half_squares(tg.unroll(rnn, xs)[0])
+    c = explain.contributions(losses, rnn.linear.weight)
+    with pytest.raises(RuntimeError, match="the terms add up to a gradient that is"):
+        c._check(c.total * (1 + 1e-9))
+
+
 def test_masked_losses_of_all_steps_together_are_refused(rnn, xs):
     outputs, _ = tg.unroll(rnn, xs)
     all_at_once = tg.where(np.arange(T) > 2, outputs.sum((1, 2)), 0.0)

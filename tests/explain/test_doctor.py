@@ -404,3 +404,52 @@ def test_a_batch_that_needs_a_loss_is_one_clear_error(given):
 
 def test_a_diagnosis_has_a_short_name(batch):
     assert repr(diagnose(near_linear(0.2), batch, loss_of)) == "<Diagnosis: vanishing>"
+
+
+def test_every_run_of_a_cell_is_looked_at(rng):
+    cell = near_linear(0.3).layer.cells[0]
+    x = tg.tensor(rng.normal(size=(40, 4, 3)), dtype=tg.float32)
+
+    def loss(model, x):
+        outputs, h = tg.unroll(model, x)
+        return outputs.sum() + model(x[0], h)[0].sum()
+
+    found = diagnose(cell, x, loss)
+    assert "going back 39 steps" in only(found, "vanishing").evidence
+    assert len(found.flows[""]) == 40
+
+
+@pytest.mark.parametrize("order", [[100, 1], [1, 100]])
+def test_the_run_that_is_saturated_most_is_shown(order, rng):
+    cell = nn.RNNCell(3, 8)
+    x = tg.tensor(rng.normal(size=(5, 4, 3)), dtype=tg.float32)
+
+    def loss(model, x):
+        runs = [tg.unroll(model, x * size)[0].sum() for size in (*order, 1)]
+        return sum(runs[1:], runs[0])
+
+    alone = diagnose(cell, x, lambda model, x: tg.unroll(model, x * 100)[0].sum())
+    (verdict,) = [v for v in diagnose(cell, x, loss) if v.name == "saturated"]
+    assert verdict in alone.verdicts
+
+
+def test_inside_no_grad_it_finds_the_same(batch):
+    model = near_linear(0.3)
+    with tg.no_grad():
+        found = diagnose(model, batch, loss_of)
+        assert not tg.is_grad_enabled()
+    assert found.verdicts == diagnose(model, batch, loss_of).verdicts
+    assert found.names == ["vanishing"]
+
+
+def test_a_unit_that_is_alive_in_one_run_is_not_dead():
+    cell = nn.RNNCell(2, 8, nonlinearity="relu")
+    x = tg.tensor([[[1.0, 2.0]]])
+
+    def loss(model, x):
+        return sum((tg.unroll(model, x * sign)[0].sum() for sign in (1, -1)), tg.zeros(()))
+
+    assert "dead" not in diagnose(cell, x, loss).names
+    with tg.no_grad():
+        cell.linear.bias -= 9
+    assert {"h of the cell"} < {v.where for v in diagnose(cell, x, loss) if v.name == "dead"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import nn
+from tinygrad_rnn import explain, nn
 from tinygrad_rnn.explain.flow import flow, norm, statistics
 from tinygrad_rnn.explain.lines import Lines
 
@@ -51,6 +51,23 @@ def test_values_are_described_where_they_are_kept(rng):
     assert values[0, 0] == pytest.approx((y.data.mean(), y.data.std(), y.data.min(), y.data.max()))
     assert values[-1, 0].mean == pytest.approx(x.data.mean())
     assert values[1, 0].mean == y.data.sum()
+
+
+def test_of_what_was_watched_every_value_is_described(rng):
+    model = nn.LSTM(3, 4)
+    xs = tg.tensor(rng.standard_normal((5, 2, 3)), dtype=tg.float32)
+    with explain.watch(model), explain.record(model):
+        outputs, (_, c) = model(xs)
+        double = c * 2.0
+        loss = double.sum() + outputs.sum()
+    lines = Lines(loss)
+    values = flow(lines).values
+    count = {(i, k) for i, node in enumerate(lines.nodes) for k in range(len(node.outputs))}
+    assert count < values.keys()
+    at = lines.number[double.grad_fn], 0
+    assert at not in lines.values()  # nothing keeps the array
+    d = double.data.astype(float)
+    assert values[at] == pytest.approx((d.mean(), d.std(), d.min(), d.max()))
 
 
 def test_statistics_of_nothing_and_of_what_is_no_number():

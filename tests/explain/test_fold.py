@@ -47,6 +47,18 @@ def test_what_is_outside_of_time_lies_between_the_layers(xs):
     assert bands(outputs.square().sum()) == {1: ["stack", "unbind"], 2: ["stack", "square", "sum"]}
 
 
+@pytest.mark.parametrize("make", [nn.RNN, nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_layer_is_named_after_its_cell_though_sequences_end(make, inside, xs):
+    layer = make(I, H, 2)
+    model = nn.ModuleList([layer]) if inside else layer
+    with explain.watch(model):
+        outputs, _ = layer(xs, lengths=[2, T])
+    names = [row.name for row in fold(Lines(outputs.sum())).layers]
+    prefix = "0." if inside else ""
+    assert names == [f"{prefix}cells.0", f"{prefix}cells.1"]
+
+
 def test_every_line_stands_in_one_place(xs):
     with tg.compiled(False):
         outputs, _ = nn.GRU(I, H, 2, bidirectional=True)(xs)

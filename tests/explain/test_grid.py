@@ -78,3 +78,13 @@ def test_notebooks_get_a_picture_that_keeps_its_style_to_itself(xs):
     assert grid._repr_svg_() == grid.svg()
     assert grid._repr_html_().startswith('<img alt="1 layer over 5 steps')
     assert "<style" not in grid._repr_html_()
+
+
+def test_it_is_shown_alike_after_backward(xs):
+    model = nn.LSTM(3, 4, 2).double()
+    with tg.compiled(False):
+        loss = model(xs)[0].square().sum()
+    before, later = explain.grid(loss, model), explain.grid(loss, model)
+    shown = str(before), before.svg(), before._repr_html_()
+    loss.backward()
+    assert (str(later), later.svg(), later._repr_html_()) == shown

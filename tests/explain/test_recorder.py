@@ -345,3 +345,13 @@ def test_a_unit_that_never_changes_follows_nothing():
 def test_a_signal_that_makes_no_sense_is_refused(signal, message):
     with pytest.raises(ValueError, match=message):
         rank_units(np.ones((3, 2)), signal)
+
+
+def test_a_sequence_or_unit_that_is_not_there_is_named():
+    lstm = nn.LSTM(3, 4)
+    with record(lstm) as log:
+        lstm(tg.ones(5, 2, 3))
+    for given, what in [({"b": 7}, "sequence b=7"), ({"units": [0, 99]}, "unit 99")]:
+        message = rf"heat: 'f' of cells.0 has shape \(5, 2, 4\): there is no {what}$"
+        with pytest.raises(IndexError, match=message):
+            log["cells.0"].heat("f", **given)

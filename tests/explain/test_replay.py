@@ -96,6 +96,15 @@ def test_backward_in_the_middle_is_a_clear_error(loss):
         next(steps)
 
 
+def test_nobody_goes_back_over_what_backward_has_freed(loss):
+    steps = replay(loss)
+    steps.go(3)
+    loss.backward()
+    for go in (steps.back, lambda: steps.go(1), lambda: steps.go(5), lambda: next(steps)):
+        with pytest.raises(RuntimeError, match=r"second time.*freed it meanwhile"):
+            go()
+
+
 def test_a_step_says_the_rule_the_numbers_and_what_is_let_go_of():
     x = tg.tensor([0.0, 1.0], requires_grad=True)
     steps = list(replay(x.tanh().sum()))

@@ -4,6 +4,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import explain, nn
+from tinygrad_rnn.explain.show import html
 
 
 @pytest.fixture
@@ -66,3 +67,35 @@ def test_code_has_the_colour_of_the_notebook():
     html = source._repr_html_()
     assert "def forward" in html
     assert "#000000" not in html
+
+
+def test_a_notebook_shows_all_of_it(displayed):
+    rnn, w = nn.RNN(2, 3), tg.tensor(0.2, requires_grad=True)
+    with explain.record(rnn) as log:
+        outputs, _ = rnn(tg.ones(4, 1, 2))
+    steps = explain.replay(outputs.sum())
+    assert f"&lt;replay of {len(steps)} steps, 0 taken&gt;" in steps._repr_html_()
+    step = next(steps)
+    bias = explain.Bias(0.5, 0.25)
+    forms = [x._repr_html_() for x in (step, steps, log, log["cells.0"], bias)]
+    assert all(form.startswith("<pre") for form in forms)
+    for form, words in zip(
+        forms,
+        ["sum: The sum over", "sum: The sum over", "h, output", "(4, 1, 3)", "norm_ratio=0.25"],
+        strict=True,
+    ):
+        assert words in form
+    h = w * 0.9
+    split = explain.explicit_implicit([h, w * h], w)
+    assert "1 explicit" in split._repr_html_()
+    rows = [line.strip("│").split("│") for line in str(split).split("\n") if line[:1] == "│"]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["0", "0.18", "2 steps", "0.36"],
+        ["1 explicit", "0.18", "1 step", "0.18"],
+    ]
+    assert displayed == []
+
+
+def test_plain_text_is_shown_as_it_is():
+    form = html("a[0] [bold] <b> " + "x" * 200)
+    assert "a[0] [bold] &lt;b&gt; " + "x" * 200 in form

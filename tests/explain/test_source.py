@@ -46,6 +46,12 @@ def test_a_cell_that_is_not_compiled_says_why():
         source(Reads(), tg.ones(2, 1, 3), tg.zeros(1, 3))
 
 
+def test_a_layer_is_not_a_cell():
+    message = r"source: LSTM is a layer over time; pass one of its cells, layer\.cells\[0\]"
+    with pytest.raises(TypeError, match=message):
+        source(nn.LSTM(3, 4), tg.ones(2, 1, 3))
+
+
 @pytest.mark.usefixtures("needs_numba")
 def test_in_a_notebook_it_is_coloured_and_no_wider_than_it_is():
     html = source(nn.RNNCell(3, 4), tg.ones(5, 2, 3))._repr_html_()

@@ -1,5 +1,6 @@
 """The tape as text, folded and not, and what repeats on it."""
 
+from contextlib import nullcontext
 from io import StringIO
 
 import numpy as np
@@ -211,3 +212,18 @@ def test_a_narrow_terminal_cuts_lines_and_wraps_none():
     lines = console.file.getvalue().splitlines()
     assert len(lines) == len(str(shown).splitlines()) == len(shown) + 1
     assert max(map(len, lines)) == 50
+
+
+@pytest.mark.parametrize("watched", [True, False])
+@pytest.mark.parametrize("fold", [True, False])
+def test_it_is_printed_alike_after_backward(rng, watched, fold):
+    model = nn.LSTM(3, 4)
+    with tg.compiled(False), watch(model) if watched else nullcontext():
+        outputs, _ = model(tg.tensor(rng.standard_normal((5, 2, 3)).astype(np.float32)))
+    loss = outputs.square().sum()
+    before = tape(loss, model, fold)
+    text, html = str(before), before._repr_html_()
+    later = tape(loss, model, fold)
+    loss.backward()
+    for shown in (before, later):
+        assert (str(shown), shown._repr_html_()) == (text, html)

@@ -64,6 +64,47 @@ def test_the_start_of_a_run_may_be_given(rng):
     assert v.worst < 1e-7
 
 
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_state_that_is_learned_is_verified_too(batched, rng):
+    class Learns(nn.LSTMCell):
+        def __init__(self):
+            super().__init__(2, 3)
+            self.h_0 = nn.Parameter(rng.standard_normal((4, 3) if batched else 3))
+            self.c_0 = nn.Parameter(rng.standard_normal((4, 3) if batched else 3))
+
+        def initial_state(self, batch_size):
+            if batched:
+                return self.h_0, self.c_0  # the parameters themselves
+            return tg.tanh(self.h_0).expand(batch_size, 3), self.c_0.expand(batch_size, 3)
+
+    xs = rng.standard_normal((5, 4, 2))
+    v = explain.verify_bptt(Learns(), xs)
+    assert v.worst < 1e-7
+    for way in ("closed form", "RTRL"):
+        assert max(v.differences[way].values()) < 1e-12
+    for found in v.gradients.values():
+        assert all(np.abs(found[name]).max() > 1e-3 for name in ("h_0", "c_0"))
+
+
+def test_a_mask_that_is_drawn_for_the_whole_run_is_the_same_in_all_ways():
+    cell = nn.RecurrentDropout(nn.LSTMCell(2, 8), 0.5)
+    assert cell.training
+    assert explain.verify_bptt(cell, tg.randn(4, 2, 2)).worst < 1e-7
+
+
+def test_a_state_that_is_learned_but_cut_off_is_found():
+    class Forgets(nn.RNNCell):
+        def __init__(self):
+            super().__init__(2, 3)
+            self.h_0 = nn.Parameter(np.full(3, 0.5))
+
+        def initial_state(self, batch_size):
+            return self.h_0.detach().expand(batch_size, 3)
+
+    v = explain.verify_bptt(Forgets())
+    assert v.differences["finite differences"]["h_0"] == v.worst > 0.9
+
+
 def test_ids_as_input():
     class Looks(nn.Module):
         def __init__(self):
@@ -173,12 +214,18 @@ def test_what_cannot_be_verified_is_refused_in_one_line():
         def forward(self, x, h):
             return super().forward(F.dropout(x, 0.5, self.training), h)
 
+    class Pairs(nn.RNNCell):
+        def forward(self, x, h):
+            h, _ = super().forward(x, h)
+            return (h, h), h
+
     cases = [
         (TypeError, "expected a cell that is a Module", lambda x, h: (x, h), None),
         (TypeError, r"LSTM is a layer over time; pass one of its cells", nn.LSTM(2, 3), None),
         (TypeError, r"Custom\(\) has no input_size; pass xs", Custom(2, 3), None),
         (ValueError, "computes something else when it runs again", Drops(2, 3), None),
         (ValueError, r"expected xs of shape \(T, B, I\)", nn.RNNCell(2, 3), tg.zeros(4)),
+        (TypeError, r"verify_bptt: .* output of Pairs\(2, 3\) .* got tuple", Pairs(2, 3), None),
         (ValueError, "no parameter", nn.RNNCell(2, 3).requires_grad_(False), None),
     ]
     for kind, message, cell, xs in cases:

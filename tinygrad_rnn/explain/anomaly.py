@@ -13,7 +13,7 @@ import numpy as np
 
 from ..autograd.operations import array_of
 from ..autograd.primitives import Rows
-from ..autograd.tape import Node
+from ..autograd.tape import Node, walk
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
 from .lines import value_of
@@ -47,6 +47,7 @@ class AnomalyError(RuntimeError):
     """A NaN or an infinity: `kind`, the `op` that made it, `direction`, `place` and `line`.
 
     `line` is that of the forward pass, the first outside of this package; None where it is unknown.
+    So it is in a second derivative too: the line of the op whose slope is derived once more.
     """
 
     def __init__(
@@ -81,14 +82,17 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
     def __init__(self, model: Module | None = None) -> None:
         super().__init__(model)
         self._lines: WeakKeyDictionary[Node, Line | None] = WeakKeyDictionary()
+        self._ways: WeakKeyDictionary[Node, str] = WeakKeyDictionary()  # of second derivatives
         # By id: tensors that are not finite though no op has made them so, and what has.
         self._origins: dict[int, tuple[Any, str]] = {}
         self._reached: WeakSet[Node] = WeakSet()  # by gradients that were finite
         self._leaves: dict[int, Any] = {}  # weak references to leaves, alike
+        self._calls: dict[str, int] = {}  # of cells, by path: the number of the last
 
     def __enter__(self) -> Self:
         self._quiet = np.errstate(all="ignore")  # what NumPy would warn of is found here
         self._quiet.__enter__()
+        self._calls = {}
         return super().__enter__()
 
     def __exit__(self, *exception: object) -> None:
@@ -104,6 +108,28 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
                     "added to it was finite: their sum is too large, or it held that before",
                 )  # fmt: skip
 
+    # ------------------------------------------------------------------------ where
+
+    def enter(self, module: Module) -> None:
+        """A module begins: a cell perhaps, in a loop that somebody has written out."""
+        outermost = not self.open
+        super().enter(module)
+        path = self.open[-1].path
+        if _is_cell(module):
+            self._calls[path] = self._calls.get(path, -1) + 1
+        elif outermost:  # the cells inside begin anew
+            inside = f"{path}." if path else ""
+            self._calls = {p: n for p, n in self._calls.items() if not p.startswith(inside)}
+
+    @property
+    def place(self) -> Place:
+        """Where the computation is now; in a loop written out, each call of a cell is a step."""
+        path, step = super().place
+        if step is None:
+            cells = [call.path for call in self.open if _is_cell(call.module)]
+            step = self._calls[cells[-1]] if cells else None
+        return Place(path, step)
+
     # ------------------------------------------------------------------------ forward
 
     def recorded(
@@ -111,7 +137,13 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
     ) -> None:
         """Looks whether an op has made something that is not finite.  Raises: AnomalyError."""
         super().recorded(node, primitive, inputs, outputs)
-        line = _users_line()
+        line, walked = _caller()
+        if walked is not None:  # a walk with create_graph=True: `walked` looks at what it gives
+            if node is not None:
+                node.place = place_of(walked) or self.place
+                self._lines[node] = self._lines.get(walked)
+                self._ways[node] = f"which the backward of {walked.op.__name__} had computed"
+            return
         if node is not None:
             self._lines[node] = line
         made = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -157,6 +189,7 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
         """Looks whether a step back has made a gradient that is not.  Raises: AnomalyError."""
         name, place = node.op.__name__, place_of(node) or Place("", None)
         line = self._lines.get(node)
+        way = f", {self._ways[node]}," if node in self._ways else ""
         for g in arriving:
             if bad := not_finite(g):
                 why = "was given to backward()"
@@ -172,7 +205,7 @@ class detect_anomaly(watch):  # noqa: N801 (PyTorch's name)
                 known = {"g": arriving[0]} if len(arriving) == 1 else {}
                 raise self._error(
                     bad, name, "backward", place, line,
-                    f"backward of {name} made {bad}{_where(place)}",
+                    f"backward of {name}{way} made {bad}{_where(place)}",
                     f"{rule}, with {_ranges(known | kept(node))}",
                 )  # fmt: skip
             if isinstance(edge[0], Node):
@@ -256,17 +289,27 @@ def _ranges(values: dict[str, Any]) -> str:
     return ", ".join(said) or "no values kept"
 
 
+def _is_cell(module: Module) -> bool:
+    return hasattr(type(module), "initial_state")
+
+
 def _where(place: Place) -> str:
     path = f" in {place.path}" if place.path else ""
     return path if place.step is None else f"{path} at step {place.step}"
 
 
-def _users_line() -> Line | None:
-    """The line that runs now, in the first frame outside of this package."""
+def _caller() -> tuple[Line | None, Node | None]:
+    """The line that runs now, in the first frame outside of this package.
+
+    And the node that a walk back is at, where it is the walk that computes.
+    """
     frame: FrameType | None = sys._getframe(1)
+    line: Line | None = None
     while frame is not None:
+        if frame.f_code is walk.__code__:
+            return line, frame.f_locals.get("node")
         file = frame.f_code.co_filename
-        if not file.startswith(PACKAGE):
-            return Line(file, frame.f_lineno)
+        if line is None and not file.startswith((PACKAGE, "<row")):
+            line = Line(file, frame.f_lineno)
         frame = frame.f_back
-    return None
+    return line, None

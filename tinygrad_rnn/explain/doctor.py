@@ -12,6 +12,7 @@ import numpy as np
 from ..autograd.creation import default_generator
 from ..autograd.elementwise import NUMPY, ROWS
 from ..autograd.operations import array_of
+from ..autograd.recording import enable_grad
 from ..autograd.tape import Node, clock, tape
 from ..autograd.tensor import Tensor, grad
 from ..nn.layers import Recurrent
@@ -59,7 +60,7 @@ def diagnose(
     * not finite: the batch itself holds NaN or infinity, and so the loss is not finite.
     * vanishing, exploding: the gradient of a cell's last state is at the first step less than
       `VANISHED` of what it was, or more than `EXPLODED`; exploding is also a loss or a gradient
-      that is not finite.
+      that is not finite.  Of a cell that runs several times the worst run is shown.
     * saturated: more than half the values of a sigmoid or tanh lie where it is nearly flat.
     * dead: more than half the units of a relu are 0 for all of the batch; or a parameter has no
       gradient, or one that is 0 throughout.
@@ -79,7 +80,7 @@ def diagnose(
     _look_at_state(found, state)
     _look_at_dropout(found, model)
     carried = map_state(lambda part: part.detach() if isinstance(part, Tensor) else part, state)
-    with _as_it_was(model), np.errstate(all="ignore"):
+    with _as_it_was(model), enable_grad(), np.errstate(all="ignore"):
         with _Look(model) as look:
             value = _loss(loss or _default_loss, model, batch, None if state is None else carried)
         _look_at_gradients(found, model, value, batch)
@@ -273,10 +274,10 @@ def _not_finite(where: str, batch: Any) -> Iterator[tuple[str, str]]:
 
 def _look_at_flows(found: Diagnosis, look: _Look) -> None:
     for path in look.names():
-        flow = _flow(look[path])
-        if flow is None:
+        flows = [flow for run in look.runs(path) if (flow := _flow(run)) is not None]
+        if not flows:
             continue
-        found.flows[path] = flow
+        found.flows[path] = flow = max(flows, key=_how_bad)
         left, rate = shrinks(flow)
         evidence = (
             f"going back {len(flow) - 1} steps, the gradient of the last state becomes {left:.1e} "
@@ -286,6 +287,13 @@ def _look_at_flows(found: Diagnosis, look: _Look) -> None:
             found.says("vanishing", path or "the cell", evidence)
         elif not left < EXPLODED:  # NaN too
             found.says("exploding", path or "the cell", evidence)
+
+
+def _how_bad(flow: np.ndarray) -> float:
+    """How far a gradient has come from what it was, up or down."""
+    with np.errstate(all="ignore"):
+        far = abs(float(np.log(shrinks(flow)[0])))
+    return np.inf if np.isnan(far) else far
 
 
 def _flow(run: Run) -> np.ndarray | None:
@@ -303,17 +311,18 @@ def _flow(run: Run) -> np.ndarray | None:
 
 def _look_at_activations(found: Diagnosis, look: _Look) -> None:
     values = [
-        (f"{name} of {path or 'the cell'}", op, look[path][name])
-        for path in look.names() for name, op in look[path].ops.items()
+        (f"{name} of {path or 'the cell'}", op, run[name])
+        for path in look.names() for run in look.runs(path) for name, op in run.ops.items()
     ]  # fmt: skip
+    runs: dict[tuple[str, str, int], list[np.ndarray]] = {}  # of an activation, by its width too
     for where, op, value in [*values, *look.outside]:
         rows = value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1, 1)
         rows = rows[np.isfinite(rows).all(1)]
-        if not rows.size:
-            continue
+        if rows.size:
+            runs.setdefault((where, op, rows.shape[1]), []).append(rows)
+    for (where, op, units), several in runs.items():
         if op in STEEPEST:
-            slope = eval(ROWS[op].backward[0], NUMPY, {"g": 1.0, "y": rows})
-            part = float((slope < FLAT * STEEPEST[op]).mean())
+            part, rows = max(((_flat(op, rows), rows) for rows in several), key=lambda run: run[0])
             if part > MANY:
                 evidence = (
                     f"at {part:.0%} of its values the slope of {op} is less than {FLAT:.0%} of its "
@@ -321,10 +330,16 @@ def _look_at_activations(found: Diagnosis, look: _Look) -> None:
                 )
                 found.says("saturated", where, evidence)
         elif op == "relu":
-            dead = int((rows <= 0).all(0).sum())
-            if dead > MANY * rows.shape[1]:
-                evidence = f"{dead} of {rows.shape[1]} units are 0 for all of the batch"
+            dead = int((np.concatenate(several) <= 0).all(0).sum())
+            if dead > MANY * units:
+                evidence = f"{dead} of {units} units are 0 for all of the batch"
                 found.says("dead", where, evidence)
+
+
+def _flat(op: str, y: np.ndarray) -> float:
+    """The part of the values of an activation at which it is nearly flat."""
+    slope = eval(ROWS[op].backward[0], NUMPY, {"g": 1.0, "y": y})
+    return float((slope < FLAT * STEEPEST[op]).mean())
 
 
 def _look_at_steps(

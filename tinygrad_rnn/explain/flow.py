@@ -2,9 +2,11 @@
 
 import math
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from ..autograd.tape import Node
 from .lines import Lines
 
 
@@ -15,6 +17,10 @@ class Statistics(NamedTuple):
     std: float
     low: float
     high: float
+
+
+measured: WeakKeyDictionary[Node, list[Statistics]] = WeakKeyDictionary()
+"""The outputs of nodes that were made while somebody watched (`watch`), though no array is kept."""
 
 
 class Flow(NamedTuple):
@@ -36,7 +42,12 @@ def flow(lines: Lines) -> Flow:
         arriving[i] = [norm(g) for g in come]
         leaving[i] = {k: norm(g) for k, g in enumerate(go) if g is not None}
     leaves = [norm(found[leaf, 0]) if (leaf, 0) in found else 0.0 for leaf in lines.leaves]
-    values = {key: statistics(array) for key, array in lines.values().items()}
+    values = {
+        (i, k): numbers
+        for i, node in enumerate(lines.nodes)
+        for k, numbers in enumerate(measured.get(node, ()))
+    }
+    values |= {key: statistics(array) for key, array in lines.values().items()}
     at = [norms[0] if len(norms) == 1 else norm(np.array(norms)) for norms in arriving]
     return Flow(arriving, at, leaving, leaves, values)
 

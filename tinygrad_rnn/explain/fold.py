@@ -269,7 +269,8 @@ class _Folder:
         number: dict[int, int] = {}
         for layer in self.grid.layers:
             members = [i for step in layer.steps for i in step.values()]
-            path = _common_path(place_of(self.lines.nodes[i]) for i in members)
+            own = [i for i in members if self._op(i) != "where"]  # masks stand outside of the cell
+            path = _common_path(place_of(self.lines.nodes[i]) for i in own or members)
             if not layer.aside:
                 number.setdefault(layer.level, len(number) + 1)
             layer.name = path or layer.aside or f"layer {number[layer.level]}"

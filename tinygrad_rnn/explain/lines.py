@@ -26,7 +26,8 @@ class Lines:
     """The tape behind a loss, one numbered line for each node, the oldest first.
 
     Nothing here changes it: `walk` is the walk that `backward` makes, but frees nothing and adds
-    to no ``.grad``.  With a model its parameters are called by their names.
+    to no ``.grad``.  With a model its parameters are called by their names.  Names and edges are
+    taken at the beginning: they are there after `backward` too, what it frees (`kept`) is not.
 
     Raises: TypeError for what is no Tensor, or no Module; ValueError for a tensor that is not a
     single number, or that nothing led to; RuntimeError when backward has freed the tape already.
@@ -46,14 +47,15 @@ class Lines:
             raise TypeError(f"explain: expected a Module as model, got {type(model).__name__}")
         self.loss = loss
         self.nodes = tape([(loss.grad_fn, 0)])
+        self.edges = [node.edges for node in self.nodes]  # backward takes them from the nodes
         self.number = {node: i for i, node in enumerate(self.nodes)}
         self.leaves: list[Tensor] = []
         self.uses: list[list[Use]] = []  # of each line
         self.users: dict[tuple[int, int], list[Use]] = {}  # of each output of a line, and leaf
         found: dict[int, int] = {}
-        for i, node in enumerate(self.nodes):
+        for i in range(len(self)):
             self.uses.append([])
-            for k, edge in enumerate(node.edges):
+            for k, edge in enumerate(self.edges[i]):
                 if edge is None:
                     continue
                 parent, output = edge[:2]
@@ -84,15 +86,19 @@ class Lines:
         start = self.loss._edge, np.ones(self.loss.shape, self.loss.dtype)
         steps = walk([start], found, keep=True)  # type: ignore[list-item]
         for i in reversed(range(len(self))):
-            if self.nodes[i].pullback is None:
-                raise RuntimeError(
-                    "Trying to backward through the graph a second time: backward() has freed it "
-                    "meanwhile. Say retain_graph=True, or look at it first"
-                )
-            node, arriving, leaving = next(steps)
-            pairs = zip(node.edges, leaving, strict=True)
+            self.check_not_freed(i)
+            _, arriving, leaving = next(steps)
+            pairs = zip(self.edges[i], leaving, strict=True)
             yield i, arriving, [None if e is None or g is None else there(g, e) for e, g in pairs]
         next(steps, None)
+
+    def check_not_freed(self, i: int) -> None:
+        """Raises: RuntimeError when backward has freed what the gradients of a line need."""
+        if self.nodes[i].pullback is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time: backward() has freed it "
+                "meanwhile. Say retain_graph=True, or look at it first"
+            )
 
     # ------------------------------------------------------------------------ what a line is called
 
@@ -102,7 +108,7 @@ class Lines:
 
     def input_names(self, i: int) -> list[str]:
         """What an op calls its inputs: "x", "weight", "parts[2]"."""
-        return input_names(self.nodes[i].op, len(self.nodes[i].edges))
+        return input_names(self.nodes[i].op, len(self.edges[i]))
 
     def leaf_name(self, i: int) -> str:
         """What a leaf is called: by the model, or by the op that uses it first."""

@@ -46,9 +46,10 @@ def page(
     """The tape behind a loss as a page to explore; written to `path`, one file, if there is one.
 
     Columns are time, rows are layers; lines are as wide as the gradient that flows back along them.
-    A slider replays backward, nodes show their numbers.  With `other`, a second loss, two tapes
-    stand side by side on the same scale, under `names`.  With a model its parameters are called by
-    their names.  No ``.grad`` is touched, and the tapes are as they were.
+    A slider replays backward, nodes show their numbers: of the gradient, and of the value where a
+    derivative mentions it, or where the forward pass ran inside `watch`.  With `other`, a second
+    loss, two tapes stand side by side on the same scale, under `names`.  With a model its
+    parameters are called by their names.  No ``.grad`` is touched, and the tapes are as they were.
     Raises: TypeError, ValueError, RuntimeError as `Lines`; OSError for a path without a folder.
     """
     if isinstance(path, Tensor):

@@ -12,10 +12,11 @@ from ..nn.module import Module
 from ..recurrent.program import flat
 from .heat import Heat
 from .names import Seen
+from .show import Shown
 from .watch import Call, watch
 
 
-class Run(Mapping[str, np.ndarray]):
+class Run(Shown, Mapping[str, np.ndarray]):
     """One run of a cell over a sequence: each gate and state as an array over time.
 
     ``run["f"]`` is (T, B, H).  ``gates`` and ``states`` are names; "output" is there as well.  A
@@ -47,6 +48,18 @@ class Run(Mapping[str, np.ndarray]):
     def __repr__(self) -> str:
         return f"<{self.path or 'a cell'}: {len(self._steps)} steps of {', '.join(self)}>"
 
+    def __rich__(self) -> Any:
+        """What was recorded, with its shape and numbers."""
+        from rich.table import Table
+
+        table = Table("name", "from", "shape", "least", "mean", "largest", title=repr(self))
+        for name, values in self.items():
+            there = values[~np.isnan(values)]
+            numbers = [f(there) for f in (np.min, np.mean, np.max)] if there.size else []
+            made = self.ops.get(name, "")
+            table.add_row(name, made, str(values.shape), *(f"{x:.4g}" for x in numbers))
+        return table
+
     def heat(
         self,
         name: str,
@@ -59,13 +72,24 @@ class Run(Mapping[str, np.ndarray]):
         `units` says which, and in which order; `labels` is the text that was read.
         """
         values = self[name]
+        if values.ndim > 2 and not -values.shape[1] <= b < values.shape[1]:
+            raise IndexError(
+                f"heat: {name!r} of {self.path or 'the cell'} has shape {values.shape}: there is "
+                f"no sequence b={b}"
+            )
         values = (values[:, b] if values.ndim > 2 else values).reshape(len(values), -1)
         shown = list(range(values.shape[1]) if units is None else units)
+        for unit in shown:
+            if not -values.shape[1] <= unit < values.shape[1]:
+                raise IndexError(
+                    f"heat: {name!r} of {self.path or 'the cell'} has shape {self[name].shape}: "
+                    f"there is no unit {unit}"
+                )
         title = f"{self.path} {name}".strip()
         return Heat(values.T[shown], title, list(map(str, shown)), labels, axes=("unit", "step"))
 
 
-class record(watch):  # noqa: N801 (like no_grad)
+class record(watch, Shown):  # noqa: N801 (like no_grad)
     """Keeps every gate and state of every cell, at every step: ``with record(model) as log:``.
 
     ``log["recurrent.cells.0"]["f"]`` is the forget gate (T, B, H) of that cell's last run; `runs`
@@ -119,6 +143,16 @@ class record(watch):  # noqa: N801 (like no_grad)
 
     def __repr__(self) -> str:
         return f"<record of {', '.join(path or 'a cell' for path in self._runs) or 'no cell yet'}>"
+
+    def __rich__(self) -> Any:
+        """The cells with their runs."""
+        from rich.table import Table
+
+        table = Table("cell", "runs", "steps", "gates and states", title=repr(self))
+        for path, runs in self._runs.items():
+            steps = ", ".join(str(len(run._steps)) for run in runs)
+            table.add_row(path or "the cell", str(len(runs)), steps, ", ".join(runs[-1]))
+        return table
 
     # ------------------------------------------------------------------------ what it is told
 

@@ -12,6 +12,7 @@ from ..nn.module import Module
 from .flow import norm
 from .lines import Lines, Use
 from .ops import derivative
+from .show import html
 from .watch import Place, place_of
 
 KEPT = 256
@@ -74,6 +75,9 @@ class Step(NamedTuple):
     def __repr__(self) -> str:
         return "\n".join(_text(self))
 
+    def _repr_html_(self) -> str:
+        return html(repr(self))
+
 
 class Replay:
     """A backward pass to go through step by step, forwards and back: see `replay`."""
@@ -87,12 +91,16 @@ class Replay:
             for key, users in lines.users.items()
         }
         self._freed = _last_mentions(lines)
+        self._shown: Step | None = None  # the last one
 
     def __len__(self) -> int:
         return len(self.lines)
 
     def __repr__(self) -> str:
         return f"<replay of {len(self)} steps, {self.position + 1} taken>"
+
+    def _repr_html_(self) -> str:
+        return html(repr(self) + (f"\n{self._shown!r}" if self._shown else ""))
 
     def __iter__(self) -> Iterator[Step]:
         return self
@@ -114,11 +122,14 @@ class Replay:
             raise IndexError(f"replay: step {number} of {len(self)}; expected 0 to {len(self) - 1}")
         if number < self._taken - len(self._window):
             self._restart()
+        for ahead in range(min(number, self._taken), number + 1):  # a walk that raised is over
+            self.lines.check_not_freed(len(self) - 1 - ahead)
         while self._taken <= number:
             self._window.append(next(self._walk))
             self._taken += 1
         self.position = number
-        return self._step(number, *self._window[number - self._taken])
+        self._shown = self._step(number, *self._window[number - self._taken])
+        return self._shown
 
     def show(self) -> None:
         """Steps through it in the terminal, with keys; they are named on the screen."""

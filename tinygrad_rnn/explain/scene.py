@@ -125,7 +125,7 @@ class _Scene:
 
     def _op(self, i: int) -> int:
         node = self.lines.nodes[i]
-        key = node.op, len(node.edges)
+        key = node.op, len(self.lines.edges[i])
         if key not in self.known:
             name, row = node.op.__name__, self.lines.row(i)
             rule, names = self.lines.rule(i), self.lines.input_names(i)

@@ -31,15 +31,20 @@ class Shown:
         return "\n".join(line.rstrip() for line in printed.get().split("\n")).rstrip("\n")
 
     def _repr_html_(self) -> str:
-        from rich.console import Console
+        return html(self, self.width)
 
-        console = Console(
-            file=StringIO(), width=self.width, color_system="truecolor", record=True,
-            force_jupyter=False,
-        )  # fmt: skip
-        console.print(self)
-        form = '<pre style="line-height: 1.2; font-family: monospace">{code}</pre>'
-        return console.export_html(inline_styles=True, code_format=form)
+
+def html(shown: Any, width: int = 100) -> str:
+    """What Rich can print, or plain text, for a notebook."""
+    from rich.console import Console
+
+    console = Console(
+        file=StringIO(), width=width, color_system="truecolor", record=True, force_jupyter=False
+    )
+    plain = isinstance(shown, str)
+    console.print(shown, markup=not plain, highlight=not plain, soft_wrap=plain)
+    form = '<pre style="line-height: 1.2; font-family: monospace">{code}</pre>'
+    return console.export_html(inline_styles=True, code_format=form)
 
 
 def check_file(name: str, path: Any) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from ..autograd.elementwise import ROWS
 from ..autograd.tensor import Tensor
+from ..nn.layers import Recurrent
 from ..recurrent.atoms import MORE_ROWS
 from ..recurrent.scan import compiled_source
 from ..recurrent.unroll import State
@@ -50,8 +51,13 @@ class Source(Shown):
 def source(cell: Any, xs: Tensor, state: State = None) -> Source:
     """`compiled_source` with the rows: how each line of a cell's compiled loop came about.
 
-    Raises: RuntimeError with the reason, for a cell that is not compiled.
+    Raises: TypeError for a layer; RuntimeError with the reason, for a cell that is not compiled.
     """
+    if isinstance(cell, Recurrent):
+        raise TypeError(
+            f"source: {type(cell).__name__} is a layer over time; pass one of its cells, "
+            "layer.cells[0]"
+        )
     return Source(compiled_source(cell, xs, state))
 
 

@@ -1,6 +1,6 @@
 """The tape as text: one numbered line for each node, or one for each line of a step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,12 @@ class Tape(Shown):
         names = [self.lines.leaf_name(i) for i in range(len(self.lines.leaves))]
         self._leaves = [f"{name} {i}" if names.count(name) > 1 else name
                         for i, name in enumerate(names)]  # fmt: skip
-        self._kept = [self.lines.kept(i) for i in range(len(self.lines))]
+        kept = [self.lines.kept(i) for i in range(len(self.lines))]
+        self._keeps = [
+            ", ".join(f"{name} {_form(array.shape, array.dtype)}" for name, array in arrays.items())
+            for arrays in kept
+        ]
+        self.kept_bytes = self._memory(array for arrays in kept for array in arrays.values())
 
     def __repr__(self) -> str:
         return f"<tape of {len(self)} lines, which keep {self.kept_bytes:,} bytes>"
@@ -56,11 +61,9 @@ class Tape(Shown):
     def __len__(self) -> int:
         return len(self.lines)
 
-    @property
-    def kept_bytes(self) -> int:
-        """The memory that the tape keeps, besides that of its leaves."""
-        owners = {id(owner): owner for kept in self._kept for array in kept.values()
-                  if (owner := memory(array)) is not None}  # fmt: skip
+    def _memory(self, arrays: Iterable[np.ndarray]) -> int:
+        """The bytes of arrays, besides those of the leaves."""
+        owners = {id(owner): owner for array in arrays if (owner := memory(array)) is not None}
         for leaf in self.lines.leaves:
             owners.pop(id(memory(leaf._array)), None)
         return sum(owner.nbytes for owner in owners.values() if isinstance(owner, np.ndarray))
@@ -69,8 +72,8 @@ class Tape(Shown):
         """The stretches of lines that are the same at every step."""
         places = [place_of(node) for node in self.lines.nodes]
         kinds = [
-            (self._shapes(i), node.op.__name__, self._options(i), self._keeps(i), len(node.edges),
-             place and place.path)
+            (self._shapes(i), node.op.__name__, self._options(i), self._keeps[i],
+             len(self.lines.edges[i]), place and place.path)
             for i, (node, place) in enumerate(zip(self.lines.nodes, places, strict=True))
         ]  # fmt: skip
         steps = [place.step if place else None for place in places]
@@ -118,7 +121,7 @@ class Tape(Shown):
 
     def _row(self, i: int, repeat: Repeat | None = None) -> Row:
         node = self.lines.nodes[i]
-        inputs = ["·"] * len(node.edges)
+        inputs = ["·"] * len(self.lines.edges[i])
         for use in self.lines.uses[i]:
             inputs[use.input] = self._input(use, repeat)
         options = self._options(i)
@@ -127,7 +130,7 @@ class Tape(Shown):
         where = "" if place is None else str(place)
         if repeat and place and place.step is not None:
             where = f"{place.path}[t]"
-        keeps = self._keeps(i)
+        keeps = self._keeps[i]
         return str(i), self._shapes(i), call, where, f"keeps {keeps}" if keeps else ""
 
     def _input(self, use: Use, repeat: Repeat | None) -> str:
@@ -177,10 +180,6 @@ class Tape(Shown):
                 if value is not None and value is not False]  # fmt: skip
         return tuple(f"{name}={text if len(text) <= 24 else text[:23] + '…'}"
                      for name, text in said if not text.startswith("<"))  # fmt: skip
-
-    def _keeps(self, i: int) -> str:
-        kept = self._kept[i].items()
-        return ", ".join(f"{name} {_form(array.shape, array.dtype)}" for name, array in kept)
 
 
 def tape(loss: Tensor, model: Module | None = None, fold: bool = False) -> Tape:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autograd.primitives import Array
 from ..autograd.tensor import Tensor
 from .contributions import Contributions
+from .flow import norm
+from .show import Shown, html
 from .uses import Uses
 
 LARGEST = 2**30  # bytes of a Jacobian and its terms
@@ -56,7 +58,7 @@ def explicit_implicit(states: Sequence[Tensor], parameter: Tensor, t: int = -1) 
     return Split(terms.reshape(t + 1, *h.shape, *parameter.shape))
 
 
-class Split:
+class Split(Shown):
     """dh_t/dW in its parts; ``terms[k]`` is dh_t/dh_k . d+h_k/dW, of shape (*h.shape, *W.shape)."""
 
     def __init__(self, terms: Array) -> None:
@@ -64,6 +66,20 @@ class Split:
 
     def __repr__(self) -> str:
         return f"<Split of dh/dW {self.terms.shape[1:]} in {len(self.terms)} terms>"
+
+    def __rich__(self) -> Any:
+        """The norm of each term, and of the last k terms together."""
+        from rich.table import Table
+
+        table = Table("step", "|term|", "truncated to", "|sum|", title=repr(self))
+        last = len(self.terms) - 1
+        for k, term in enumerate(self.terms):
+            steps = last - k + 1
+            table.add_row(
+                f"{k} explicit" if k == last else f"{k}", f"{norm(term):.4g}",
+                f"{steps} step" + "s" * (steps > 1), f"{norm(self.truncated(steps)):.4g}",
+            )  # fmt: skip
+        return table
 
     @property
     def explicit(self) -> Array:
@@ -92,6 +108,9 @@ class Bias(NamedTuple):
 
     cosine: float
     norm_ratio: float
+
+    def _repr_html_(self) -> str:
+        return html(repr(self))
 
 
 def truncated(contributions: Contributions, k1: int, k2: int) -> Array:

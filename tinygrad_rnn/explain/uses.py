@@ -106,16 +106,21 @@ class Uses:
     def _by_nan(self) -> dict[Node, int]:
         step: dict[Node, int] = {}
         reached: list[set[Node]] = []
+        masked: list[int] = []
         for t, end in enumerate(self.ends):
             seed = np.full(end.shape, np.nan, end.dtype)
             reached.append({node for node, g in self._shares({t: seed}) if np.isnan(g).any()})
             step |= {node: t for node in reached[t] if node not in step}
             if not reached[t] and not self.step.keys().isdisjoint(self._below(end, set())):
-                raise ValueError(
-                    f"{self.name}: nothing that step {t} sends back can reach the parameter: it is "
-                    "masked (where, ignore_index), and so its step cannot be told. Multiply it by "
-                    "0 instead, or compute it from the output of its step alone"
-                )
+                masked.append(t)
+        reached_last = max((t for t, uses in enumerate(reached) if uses), default=len(reached))
+        if masked and masked[0] < reached_last:  # later ones: no loss depends on what is used there
+            raise ValueError(
+                f"{self.name}: nothing that step {masked[0]} sends back can reach the parameter: "
+                "it is masked (where, ignore_index), and so its step cannot be told. Multiply it "
+                "by 0 instead, or compute it from the output of its step alone"
+            )
+        reached = reached[: reached_last + 1]
         if all(later < earlier for earlier, later in pairwise(reached)) and len(reached) > 1:
             raise ValueError(
                 f"{self.name}: the uses of this parameter run backwards in time: the first tape "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -50,6 +50,8 @@ def verify_bptt(cell: Module, xs: Any = None, state: State = None) -> Verificati
     copy of the cell: nothing of yours changes.  The last two take time for each number in a
     parameter; where it has more than 500, so many are drawn and compared.
 
+    A state that the cell learns to begin with (`initial_state`) has its gradient in the table too.
+
     Shapes: xs (T, B, I), random numbers (6, 2, input_size) unless given; `state` as for `unroll`.
     Source: lectures L0, L1, L4; Williams and Zipser 1989 (real-time recurrent learning).
     Raises: TypeError for what is no cell; ValueError for one that computes something else each time
@@ -74,6 +76,12 @@ def verify_bptt(cell: Module, xs: Any = None, state: State = None) -> Verificati
         default_generator.set_state(drawn)
 
 
+class _Step(NamedTuple):
+    output: list[tuple[Tensor, Array]]  # with its G; none when the initial state is made
+    after: list[Tensor]  # the new state
+    before: list[Tensor]  # the one that it came from
+
+
 class _Run:
     """A copy of a cell in float64, what it reads, and the loss."""
 
@@ -88,13 +96,21 @@ class _Run:
                     f"verify_bptt: {self.name} has no input_size; pass xs of shape (T, B, I)"
                 )
             xs = rng.standard_normal((6, 2, size))
-        xs, state = begun(self.cell, xs, state)
+        xs, _ = begun(self.cell, xs, state)
         self.xs = xs.detach().double() if xs.dtype.kind == "f" else xs
-        self.state = map_state(lambda s: s.detach().double() if s.dtype.kind == "f" else s, state)
+        self.drawn = default_generator.get_state()
+        self.given = None if state is None else map_state(Tensor.detach, state)
         self.parameters = {n: p for n, p in self.cell.named_parameters() if p.requires_grad}
         if not self.parameters:
             raise ValueError(f"verify_bptt: {self.name} has no parameter that requires a gradient")
         with no_grad():
+            result = self.cell(self.xs[0], self.start())
+            pair = isinstance(result, tuple) and len(result) == 2  # else `unroll` says so
+            if pair and not isinstance(result[0], Tensor):
+                raise TypeError(
+                    f"verify_bptt: expected the output of {self.name} to be a Tensor, got "
+                    f"{type(result[0]).__name__}"
+                )
             outputs, again = self.outputs(), self.outputs()
         if not np.array_equal(outputs.data, again.data, equal_nan=True):
             raise ValueError(
@@ -107,25 +123,36 @@ class _Run:
             for name, p in self.parameters.items()
         }
 
-    def outputs(self) -> Tensor:
-        return unroll(self.cell, self.xs, self.state)[0]
+    def start(self) -> State:
+        """The state at the beginning: what is given, or anew from the cell, which may learn it."""
+        state = self.given
+        if state is None:
+            now = default_generator.get_state()
+            default_generator.set_state(self.drawn)  # a mask for the whole run is always the same
+            state = self.cell.initial_state(self.xs.shape[1])
+            default_generator.set_state(now)
+        return map_state(lambda s: s.double() if s.dtype.kind == "f" else s, state)
 
-    def steps(self) -> Iterator[tuple[Tensor, list[Tensor], list[Tensor]]]:
-        """Each step on a tape of its own: the output, the new state, the one that it came from."""
-        state = self.state
-        for x in self.xs.unbind():
+    def outputs(self) -> Tensor:
+        return unroll(self.cell, self.xs, self.start())[0]
+
+    def steps(self) -> Iterator[_Step]:
+        """Each step on a tape of its own; the first is the making of the initial state."""
+        state = self.start()
+        yield _Step([], flat(state), [])
+        for x, G in zip(self.xs.unbind(), self.G, strict=True):
             before = map_state(lambda s: s.detach().requires_grad_(s.dtype.kind == "f"), state)
             output, state = self.cell(x, before)
-            yield output, flat(state), flat(before)
+            yield _Step([(output, G)], flat(state), flat(before))
 
     def slopes(self) -> list[_Slope]:
         """One for each chosen number of each parameter."""
         pairs = self.parameters.items()
-        return [_Slope(p, i, self.state) for name, p in pairs for i in self.chosen[name]]
+        return [_Slope(p, i) for name, p in pairs for i in self.chosen[name]]
 
     def on_paper(self) -> Gradients | None:
         """The gradients as derived by hand, for a cell of the lectures."""
-        state = map_state(lambda s: s.data, self.state)
+        state = map_state(lambda s: s.data, self.start())
         found = by_hand(self.cell, self.xs.data, state, self.G)
         return found and {name: found[1][name] for name in self.parameters}
 
@@ -215,47 +242,49 @@ def _sum_over_t_and_k(run: _Run) -> Gradients:
     """dL/dW = sum_t sum_{k <= t} dL_t/dh_t . dh_t/dh_{t-1} ... dh_{k+1}/dh_k . d+h_k/dW."""
     total = _named(run, [None] * len(run.parameters))
     steps = list(run.steps())
-    for t, (output, _, _) in enumerate(steps):
-        late = [output]
-        arriving: list[Tensor | None] = [Tensor(run.G[t])]
+    for t in range(1, len(steps)):  # steps[0] makes the initial state
+        late = [output for output, _ in steps[t].output]
+        arriving: list[Tensor | None] = [Tensor(G) for _, G in steps[t].output]
         for k in reversed(range(t + 1)):
             pairs = [*zip(late, arriving, strict=True)]
             pairs = [(end, g) for end, g in pairs if g is not None and end.requires_grad]
             if not pairs:
                 break
             ends, seeds = zip(*pairs, strict=True)
-            before = [h for h in steps[k][2] if h.requires_grad]  # but for whole numbers
+            before = [h for h in steps[k].before if h.requires_grad]  # but for whole numbers
             wanted = [*run.parameters.values(), *before]
             found = iter(grad(ends, wanted, seeds, retain_graph=True, allow_unused=True))
             explicit = _named(run, [next(found) for _ in run.parameters])
             total = {name: total[name] + explicit[name] for name in total}
-            arriving = [next(found) if h.requires_grad else None for h in steps[k][2]]
-            late = steps[k - 1][1]
+            arriving = [next(found) if h.requires_grad else None for h in steps[k].before]
+            late = steps[k - 1].after
     return total
 
 
 def _forward(run: _Run) -> Gradients:
     """h_t and every dh_t/dw go forward together: the tape is never longer than one step."""
     slopes = run.slopes()
-    for t, (output, after, before) in enumerate(run.steps()):
-        nodes = tape([place(x)[:2] for x in (output, *after) if x.requires_grad])
+    for output, after, before in run.steps():
+        ends = [*(x for x, _ in output), *after]
+        nodes = tape([place(x)[:2] for x in ends if x.requires_grad])
         for slope in slopes:
             tangents: dict[Key, Array] = {(slope.parameter, 0): slope.direction()}
             tangents |= {(h, 0): dh for h, dh in zip(before, slope.of_state, strict=True)}
             push(nodes, tangents)
-            moved = [tangents.get(place(x)[:2], np.zeros(x.shape)) for x in (output, *after)]
-            slope.of_loss += float((run.G[t] * moved[0]).sum())
-            slope.of_state = moved[1:]
+            moved = [tangents.get(place(x)[:2], np.zeros(x.shape)) for x in ends]
+            slope.of_state = moved[len(output) :]
+            pairs = zip(output, moved[: len(output)], strict=True)
+            slope.of_loss += sum(float((G * dy).sum()) for (_, G), dy in pairs)
     return _spread(run, [slope.of_loss for slope in slopes])
 
 
 class _Slope:
     """How the loss so far, and the state, change with one number of a parameter."""
 
-    def __init__(self, parameter: Tensor, index: int, state: State) -> None:
+    def __init__(self, parameter: Tensor, index: int) -> None:
         self.parameter, self.index = parameter, index
         self.of_loss = 0.0
-        self.of_state = [np.zeros(part.shape) for part in flat(state)]
+        self.of_state: list[Array] = []
 
     def direction(self) -> Array:
         """1 at the number, 0 elsewhere."""
