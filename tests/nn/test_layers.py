@@ -391,3 +391,10 @@ def test_a_step_without_gradients_takes_the_cells_that_the_layer_has_now(name, r
         layer.cells = randomised(LAYERS[name](I, H, 2), rng).cells
         outputs, _ = layer(x)
     np.testing.assert_allclose(outputs.numpy(), layer(x)[0].detach().numpy(), **EXACT)
+
+
+def test_a_sequence_may_come_as_lists_of_numbers():
+    layer = nn.RNN(3, 4)
+    outputs, _ = layer([[[1.0, 2.0, 3.0]]])
+    assert outputs.dtype == np.float32
+    np.testing.assert_array_equal(outputs.data, layer(tg.tensor([[[1.0, 2.0, 3.0]]]))[0].data)

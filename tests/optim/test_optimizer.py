@@ -282,14 +282,12 @@ def test_what_an_optimizer_remembers_is_what_its_state_holds_from_the_first_step
 
 
 @every_optimizer
-def test_a_gradient_of_the_shape_that_the_data_had_is_refused(optimizer, options):
+def test_a_parameter_whose_data_got_another_shape_waits_for_its_next_gradient(optimizer, options):
     p, q = parameter(2), parameter(2)
     walker = optimizer([p, q], **options)
-    q.grad = tg.ones(2, dtype=np.float64)
+    q.grad = tg.ones(2, dtype=q.dtype)
     q.data = np.ones(3)
-    message = r"parameter 1 has shape \(3,\), its gradient \(2,\).* Call zero_grad\(\) before"
-    with pytest.raises(RuntimeError, match=message):
-        walker.step()
+    walker.step()
     np.testing.assert_array_equal(q.data, np.ones(3))
 
 

@@ -2,8 +2,6 @@
 
 import sys
 
-from . import disk
-
 LINE = "tinygrad_rnn: compiling ..."
 _compiled = 0
 
@@ -18,6 +16,8 @@ def begin() -> None:
     global _compiled
     _compiled += 1
     if _compiled == 1 and sys.stderr.isatty():
+        from . import disk  # with hashing and temporary files, which importing should not wait for
+
         place = disk.folder()
         often = f"once; kept in {place}" if place else "in every process: it cannot be kept"
         print(f"{LINE} ({often})", file=sys.stderr, flush=True)

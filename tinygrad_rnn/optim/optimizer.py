@@ -78,7 +78,7 @@ class Optimizer:
                 for p in group["params"]:
                     if p.grad is None:
                         continue
-                    self._check_shapes(p, p.grad)
+                    self._check_shapes(p)
                     g = p.grad.data
                     if group.get("maximize"):
                         g = -g
@@ -217,16 +217,14 @@ class Optimizer:
             )
         return list(params)
 
-    def _check_shapes(self, p: Tensor, grad: Tensor) -> None:
+    def _check_shapes(self, p: Tensor) -> None:
         """Raises: RuntimeError where p has got other data since."""
-        arrays = {"its gradient": grad.data, **self.state[p]}
-        for name, array in arrays.items():
+        for name, array in self.state[p].items():
             if isinstance(array, np.ndarray) and array.shape != p.shape:
                 params = [id(p) for group in self.param_groups for p in group["params"]]
                 raise RuntimeError(
                     f"{self._name}: parameter {params.index(id(p))} has shape {p.shape}, {name} "
-                    f"{array.shape}: its .data was replaced by another shape. Call zero_grad() "
-                    "before backward(), and make a new optimizer"
+                    f"{array.shape}: its .data was replaced by another shape; make a new optimizer"
                 )
 
     def _check(self, group: dict[str, Any]) -> None:

@@ -16,7 +16,6 @@ from ..autograd.creation import drawn, rng_of
 from ..autograd.functions import cat
 from ..autograd.recording import mode
 from ..autograd.tensor import Tensor
-from .surroundings import VALUES
 from .unroll import shaped
 
 MOST = 100
@@ -196,6 +195,8 @@ def _kind(v: Any) -> Any:
 
 def _one(v: Any) -> Any:
     """A number as it is written, 0.0 unlike -0.0; of an object, which one it is."""
+    from .surroundings import VALUES  # what reads functions is imported when there is one to read
+
     return (type(v), repr(v)) if isinstance(v, VALUES) else id(v)
 
 
