@@ -1,4 +1,4 @@
-"""Two marked numbers far apart are to be added: gates carry them 100 steps, tanh does not (30 s).
+"""Two marked numbers far apart are to be added: gates carry them 100 steps, tanh does not (20 s).
 
 What you will see: sequences of T random numbers, two of them marked; a network reads one number and
 its mark at a time and says at the end what the two add up to.  At T = 10 the plain RNN, the GRU and

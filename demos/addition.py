@@ -1,4 +1,4 @@
-"""Adding numbers as text, "348+76" to "424", by reading all of it and then writing (60 s).
+"""Adding numbers as text, "348+76" to "424", by reading all of it and then writing (45 s).
 
 What you will see: a network that knows neither digits nor places reads a sum character by
 character, last one first, and then writes the result.  All that passes from the reader to the

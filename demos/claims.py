@@ -49,7 +49,7 @@ NEEDS = ["scikit-learn"]
 NEAR, FAR, LONGER = 10, 50, 75  # steps of the adding problem
 WORDS = 20  # in between, at most
 AHEAD = 3  # steps into the future
-EXAMPLES, DEPTHS = (50, 150, 450, 1350), (1, 2, 4)  # images to learn from; layers
+EXAMPLES, DEPTHS = (50, 150, 1350), (1, 2, 4)  # images to learn from; layers
 TEMPERATURES = (0.5, 1.0, 2.0)
 
 
@@ -158,7 +158,7 @@ def reviews(o: Options, seen: Seen) -> Iterator[Claim]:
     def run(cell: str, seed: int) -> list[float]:
         rng, model = seeded(seed), sentiment.Reader(cell)
         batches = lambda: sentiment.batch([sentiment.review(rng, False) for _ in range(64)])
-        fit(o, model, sentiment.loss, batches, 250, lr=5e-3)
+        fit(o, model, sentiment.loss, batches, 200, lr=5e-3)
         return [sentiment.right(model, test) for test in tests]
 
     rnn, gru = (typical(o, partial(run, cell)) for cell in ("RNN", "GRU"))
@@ -304,12 +304,12 @@ def little_data(o: Options, seen: Seen) -> Iterator[Claim]:
         "from 50 and from 150 images better than the LSTM; but the plain RNN, with a third of the "
         "parameters, is better still on these 8 steps", "digits.py", DEPENDS,
     )  # fmt: skip
-    convolved = typical(o, partial(run, partial(Convolved, "RNN"), 450))[0]
+    convolved = typical(o, partial(run, partial(Convolved, "RNN"), EXAMPLES[1]))[0]
     yield Claim(
         "L1", "Convolution before an RNN extends its view of images, and helps",
-        "right answers to new digits, learnt from 450",
-        f"RNN {right['RNN'][2]:.1%}, after a convolution {convolved:.1%}",
-        [convolved > right["RNN"][2]], demo="frames.py",
+        f"right answers to new digits, learnt from {EXAMPLES[1]}",
+        f"RNN {right['RNN'][1]:.1%}, after a convolution {convolved:.1%}",
+        [convolved > right["RNN"][1]], demo="frames.py",
     )  # fmt: skip
     deep = [typical(o, partial(run, partial(Deep, n), 150)) for n in DEPTHS]
     _, learnt, held, begun, lowest = zip(*deep, strict=True)

@@ -1,4 +1,4 @@
-"""Dates in many spellings, "Thursday the 3rd of May 1979", written the ISO way: 1979-05-03 (60 s).
+"""Dates in many spellings, "Thursday the 3rd of May 1979", written the ISO way: 1979-05-03 (50 s).
 
 What you will see: an encoder-decoder reads a date character by character, in one of a dozen
 spellings, and then writes year, month and day.  It learns by teacher forcing (each character after

@@ -1,4 +1,4 @@
-"""Which digit moves over five frames, and which way: recurrence tells, single frames cannot (50 s).
+"""Which digit moves over five frames, and which way: recurrence tells, single frames cannot (60 s).
 
 What you will see: convolution and recurrence.  A handwritten digit moves over a larger frame, one
 pixel at a time, in one of eight directions; a convolution looks at every frame, a GRU reads what it

@@ -1,4 +1,4 @@
-"""Gestures of a pen, long and short ones side by side: padding reaches nothing (20 s).
+"""Gestures of a pen, long and short ones side by side: padding reaches nothing (15 s).
 
 What you will see: many to one, with different lengths.  A pen draws a circle, a square, a spiral,
 ... by hand: turned, stretched, mirrored, trembling, slow here and fast there, so that a stroke has

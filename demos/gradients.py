@@ -1,4 +1,4 @@
-"""How gradients vanish, explode, or are kept on their way back through 100 steps (30 s).
+"""How gradients vanish, explode, or are kept on their way back through 100 steps (15 s).
 
 What you will see: how much the answer of a network depends on its state so many steps ago,
 ‖∂y/∂h_k‖.  Fresh RNNs, GRUs and LSTMs all lose it within some steps.  Trained on the adding problem

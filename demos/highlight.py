@@ -1,4 +1,4 @@
-"""Colouring Python source, character by character: it takes both directions (50 s).
+"""Colouring Python source, character by character: it takes both directions (40 s).
 
 What you will see: a network says for each character of a program what it belongs to: keyword, name,
 call, number, string, comment, operator or blank.  The standard library has the programs, its

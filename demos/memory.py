@@ -1,4 +1,4 @@
-"""The word that counts came 60 words ago: gated cells find it, a plain RNN does not (80 s).
+"""The word that counts came 60 words ago: gated cells find it, a plain RNN does not (70 s).
 
 What you will see.  First, sentences like those of the lectures: "I grew up in France … I speak
 fluent" asks for "French", and "the cat, which was chased by the dog, ran up the" asks for "tree";

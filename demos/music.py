@@ -1,4 +1,4 @@
-"""One note unrolls into a tune, in the key of that note, after a dozen folk songs (30 s).
+"""One note unrolls into a tune, in the key of that note, after a dozen folk songs (20 s).
 
 What you will see: an LSTM reads folk tunes in all keys, note by note and bar by bar, and learns
 what comes next; then it is given a key note and goes on alone, reading what it has just written.  A

@@ -1,4 +1,4 @@
-"""Terrible, but amazing: gates keep what counts in long reviews; and a bat needs the future (40 s).
+"""Terrible, but amazing: gates keep what counts in long reviews; and a bat needs the future (50 s).
 
 What you will see, first: many to one.  "the movie was terrible but the ending was amazing" praises,
 "the movie was amazing although the ending was terrible" praises as well: a connective says which of

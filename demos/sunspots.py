@@ -1,4 +1,4 @@
-"""Next year's sunspots are forecast by GRUs, by linear autoregression and by persistence (10 s).
+"""Next year's sunspots are forecast by GRUs, by linear autoregression and by persistence (5 s).
 
 What you will see: the numbers of sunspots of the years 1700 to 2008, which rise and fall in about
 11 years, never twice in the same way.  Five GRUs learn from 1700-1920 to say the next number after

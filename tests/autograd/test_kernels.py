@@ -51,7 +51,7 @@ def offered(needs_numba):
 
 @pytest.mark.usefixtures("offered")
 @pytest.mark.parametrize("name", ["sigmoid", "silu", "softplus", "leaky_relu", "div", "power"])
-@pytest.mark.parametrize("shape", [(kernels.MANY + 1,), (150, 111), (2, 90, 100)], ids=str)
+@pytest.mark.parametrize("shape", [(kernels.MANY + 1,), (250, 131), (2, 170, 100)], ids=str)
 def test_large_arrays_get_the_same_from_compiled_rows(name, shape, rng, monkeypatch):
     """Values, first and second derivatives, as with the texts run by NumPy."""
     if name not in kernels.rows:

@@ -13,4 +13,4 @@ offered: dict[str, Callable[..., Any]] = {}
 rows: dict[str, Callable[..., Any]] = {}
 """Rows of the calculus table as primitives, for arrays of more than `MANY` elements."""
 
-MANY = 16_000
+MANY = 32_000

@@ -1,7 +1,7 @@
 """The calculus table for large arrays: each text that says several things is one compiled loop.
 
 NumPy goes over memory once for every operation of a text.  One operation it does as fast as
-anybody; of two and more, from about 16,000 elements on, a loop that does them all is up to four
+anybody; of two and more, from about 32,000 elements on, a loop that does them all is up to four
 times as fast (``benchmarks/kernels.py``).
 """
 
