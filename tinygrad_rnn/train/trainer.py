@@ -146,7 +146,9 @@ class Trainer:
         as a rule), and with `carry` the state goes from batch to batch.  It comes at the end, and
         after every `validate_every` steps (`math.inf`: never), by default after every epoch.  After
         `patience` validations in a row that were not better than the best one, training ends.  With
-        `patience` the best weights are put back at the end (but not after an interrupt).
+        `patience` the model has its best weights at the end (not when training was interrupted or
+        has diverged); called again, `fit` goes on from the last ones.  What a validation draws at
+        random changes nothing in what comes after it.
 
         Before the clock starts, a step that is undone has compiled what there is to compile.  A
         loss or a gradient that is not finite ends training before it reaches the weights.  After
@@ -169,6 +171,7 @@ class Trainer:
         self._budget, self._wish = Budget(self._done(), limits), ""
         self._saved = time.perf_counter()
         history = self.history
+        self.best.go_on(self.model)
         if history.ended == "patience":  # and asked to go on all the same
             self.best.worse = 0
         history.ended, history.signal = "", 0
@@ -194,8 +197,9 @@ class Trainer:
         """
         if self.validation is None:
             raise RuntimeError("Trainer.validate: there is nothing to validate on; give it to fit")
-        history = self.history
-        with evaluating(self.model):
+        history, batches = self.history, self.feed and self.feed.batches
+        found = chance.generators(self.model, batches=batches, validation=self.validation)
+        with evaluating(self.model), chance.put_back(found):
             if can_be_iterated(self.validation, "validation"):
                 value = mean_loss(self.updates.loss_of, self.validation)
             else:
@@ -217,10 +221,11 @@ class Trainer:
         """Writes all that training depends on into `path`, or into `checkpoint`.
 
         These are the parameters and ``model.config`` (for `load`), the optimiser, the schedule, the
-        history, the carried state, the best weights so far, where the run stands among the batches,
-        and the random generators: the default one, and those that are attributes of modules, of the
-        batches and of the validation.  A function that makes batches from another source of chance
-        can be an object with ``state_dict`` and ``load_state_dict``, which are used then.
+        history, the carried state, the best weights so far and (where `fit` has put these into the
+        model) the last ones, where the run stands among the batches, and the random generators: the
+        default one, and those that are attributes of modules, of the batches and of the validation.
+        A function that makes batches from another source of chance can be an object with
+        ``state_dict`` and ``load_state_dict``, which are used then.
 
         Raises: CheckpointError where it cannot be written.
         """
@@ -301,12 +306,8 @@ class Trainer:
 
     def _warm_up(self, feed: Feed, batch: Any) -> None:
         """Compiling is no part of the training, nor is what is drawn meanwhile."""
-        found = chance.generators(self.model, batches=feed.batches)
-        before = chance.states(found)
-        try:
+        with chance.put_back(chance.generators(self.model, batches=feed.batches)):
             self.updates.warm_up(batch)
-        finally:
-            chance.set_states(found, before)
         self._warmed_up = feed
 
     def _judge(self) -> None:
@@ -318,11 +319,17 @@ class Trainer:
             self.schedule.step(value)
 
     def _finish(self) -> None:
-        history = self.history
-        if self.validation is not None and history.validation_steps[-1:] != [history.steps]:
-            self.validate()
-        if self._patience is not None:
-            self.best.put_back(self.model)
+        """The last validation; with patience, the best weights."""
+
+        def last_look() -> None:
+            if self.validation is not None and self.history.validation_steps[-1:] != [now]:
+                self.validate()
+
+        now = self.history.steps
+        if self._patience is None:
+            last_look()
+        else:
+            self.best.finish(self.model, last_look)
 
     def _done(self) -> dict[str, float]:
         history = self.history
