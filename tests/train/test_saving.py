@@ -345,3 +345,12 @@ def test_other_data_is_refused_before_anything_is_trained(path, batches, says):
         second.fit(batches(ids), steps=1)
     assert second.history.steps == 2
     assert second.fit(ContiguousBatches(ids, 2, 4), steps=1).steps == 3
+
+
+def test_a_list_of_another_length_is_refused(path):
+    first = trainer()
+    first.fit(DATA, steps=2)
+    first.save(path)
+    second = trainer().resume(path)
+    with pytest.raises(ValueError, match="had 3 batches an epoch, and this list has 1: other data"):
+        second.fit(DATA[:1], steps=1)

@@ -22,7 +22,7 @@ from .feed import EPOCH_ENDS, Batches, Feed, can_be_iterated
 from .history import History
 from .interrupts import Interrupts
 from .log import lines_of_json
-from .measure import evaluating, mean_loss, weight
+from .measure import as_number, evaluating, mean_loss, weight
 from .show import Display, check_show, display
 from .updates import Updates
 
@@ -100,6 +100,11 @@ class Trainer:
             number("Trainer", 0, every_seconds=every_seconds)
         if schedule is not None:
             instance("Trainer", LRScheduler, schedule=schedule)
+            if schedule.optimizer is not optimizer:
+                raise ValueError(
+                    f"Trainer: the {type(schedule).__name__} is of another optimizer than the "
+                    "one that is given; make it with this one"
+                )
         check_show(show)
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.updates = Updates(model, optimizer, loss, clip, carry, k2)
@@ -115,6 +120,7 @@ class Trainer:
         self.waiting: dict[str, Any] | None = None  # the position of a run that is resumed
         self._patience: int | None = None
         self._warmed_up: Feed | None = None
+        self._is_training = False
         self._budget = Budget({}, {})
         self._wish = ""  # why a callback wants to stop
         self._saved = 0.0  # when
@@ -156,8 +162,11 @@ class Trainer:
         exit with.  A second Ctrl-C is a KeyboardInterrupt.
 
         Raises: ValueError without any budget, or for options that do not fit together; TypeError
-        for a single batch in place of many.
+        for a single batch in place of many, and for a validation that is no number; RuntimeError
+        where a callback calls it.
         """
+        if self._is_training:
+            raise RuntimeError("fit: this trainer is training; a callback cannot call fit as well")
         limits = {"epochs": epochs, "steps": steps, "seconds": seconds}
         feed = self.feed if self.feed and self.feed.batches is batches else Feed(batches)
         check(feed, limits, {"validate_every": validate_every, "patience": patience})
@@ -176,13 +185,19 @@ class Trainer:
             self.best.worse = 0
         history.ended, history.signal = "", 0
         with ExitStack() as stack:
+            self._is_training = True
+            stack.callback(setattr, self, "_is_training", False)
             self._interrupts = stack.enter_context(Interrupts())
             self._write = stack.enter_context(lines_of_json(self.log))
             stack.callback(setattr, self, "_write", _nowhere)
             self._display = stack.enter_context(display(self, self.show))
-            ended = self._train(feed, validate_every)
-            if ended not in ("interrupted", "diverged"):
-                self._finish()
+            try:
+                ended = self._train(feed, validate_every)
+                if ended not in ("interrupted", "diverged"):
+                    self._finish()
+            except (KeyboardInterrupt, SystemExit):
+                history.ended, history.signal = "interrupted", self._interrupts.number
+                raise
             history.ended = ended
             self._write(step=history.steps, ended=ended)
             if self.checkpoint is not None and ended != "diverged":
@@ -203,7 +218,7 @@ class Trainer:
             if can_be_iterated(self.validation, "validation"):
                 value = mean_loss(self.updates.loss_of, self.validation)
             else:
-                value = float(self.validation(self.model))
+                value = as_number(self.validation(self.model))
         if history.validation_steps[-1:] == [history.steps]:  # the same weights once more
             del history.validation_steps[-1], history.validations[-1]
         history.validation_steps.append(history.steps)
