@@ -378,17 +378,17 @@ def main(arguments: list[str] | None = None) -> int:
             claims += experiment(o, seen)
         say(f"{title}: {time.perf_counter() - start:.1f} s")
     console.print("", table(claims))
-    if o.markdown:
-        with writing(o.markdown) as path:
-            path.write_text(markdown(claims), "utf-8")
-
     missed = [f"{c.claim}: {c.verdict}" for c in claims if c.expected not in (None, c.verdict)]
-    return finish(
+    code = finish(
         o, {"claims": [asdict(c) | {"conditions": [*map(bool, c.conditions)], "verdict": c.verdict}
                        for c in claims]},
         counted(claims), "where the lectures are off, the table says why", missed,
         lambda figure: draw(figure, seen),
     )  # fmt: skip
+    if o.markdown:
+        with writing(o.markdown) as path:
+            path.write_text(markdown(claims), "utf-8")
+    return code
 
 
 if __name__ == "__main__":
