@@ -418,7 +418,7 @@ def test_who_goes_on_without_the_text_is_told_what_was_read(here, book, tmp_path
     assert code == 2
     assert err == "char_lm.py: the prompt has characters that the model does not know: 'Z'\n"
     out = here(*SMALL, "--text", book, "--seconds", "0.05")[1]
-    assert out.startswith(f"{book}: 1,840 characters, 17 different ones; 1 x 12 LSTM with ")
+    assert out.startswith(f"{book}: 1,840 characters, 16 different ones; 1 x 12 LSTM with ")
 
 
 def test_a_goal_that_is_missed_is_said_where_it_was_set(char_lm):
