@@ -196,8 +196,8 @@ def main(arguments: list[str] | None = None) -> int:
         o, {"right": found, "distances": DISTANCES, "copying": copied},
         f"{FAR} words in between: {words} (chance {CHANCE:.1%}); copying after {last} blanks: "
         f"{nats} (baseline {baseline(last):.4f})",
-        f"the gated cells learn from far away, the plain RNN only from close by; copying, learnt "
-        f"at T ≤ {BLANKS}, is {'' if min(part.values()) < 0.05 else 'not '}solved at {last}", missed,
+        "the gated cells learn from far away, the plain RNN only from close by; copying, learnt at "
+        f"T ≤ {BLANKS}, is {'' if min(part.values()) < 0.05 else 'not '}solved at {last}", missed,
         lambda figure: draw(figure, found),
     )  # fmt: skip
 
