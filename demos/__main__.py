@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] = ()) -> int:
         lacks = " ".join(missing(needs))
         note = f" [{lacks} is not installed: {SOURCE} '.[demos]']" if lacks else ""
         print(f"{path.name:<{width}}  {sentence}{note}")
+    if missing(["matplotlib"]):
+        line = f"demos: --plot needs matplotlib, which is not installed: {SOURCE} '.[plot]'"
+        print(line, file=sys.stderr)
     return 0
 
 

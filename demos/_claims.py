@@ -139,6 +139,12 @@ def costs(o: Options, seen: Seen) -> Iterator[Claim]:
     lstm = layers[-1]
     once, longer, more = seconds([lstm] * 3, [(50, 4), (400, 4), (50, 32)])
     yield Claim(
+        "L0", "Backpropagation through time takes longer, the longer the sequence",
+        "time of an LSTM for 8 times the steps", f"{longer / once:.1f} ×", [longer > 4 * once],
+        "measured just now; in proportion to the steps where these outweigh what is done once",
+        expected=None,
+    )  # fmt: skip
+    yield Claim(
         "L2", "Little can be done in parallel: steps wait for each other",
         "time of an LSTM for 8 times the work, as steps or as sequences",
         f"8 × the steps: {longer / once:.1f} × the time, 8 × the sequences: {more / once:.1f} ×",

@@ -7,6 +7,7 @@ takes: "(80 s)" is also the default of --seconds, and `python -m demos` prints t
 import argparse
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ LAYERS: dict[str, Any] = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 COLOURS = ("red", "green", "cyan", "magenta", "blue", "yellow")  # of curves, in their order
 MARKS = "●▲■◆○△"
 SHADES = " ░▒▓█"
+MOST = 1e12  # steps, of which nobody will see the end
 SOURCE = "pip install --editable"  # demos live in a checkout
 Curve = tuple[Sequence[float], Sequence[float]]  # xs and ys
 
@@ -68,7 +70,7 @@ class Parser(argparse.ArgumentParser):
     add = argparse.ArgumentParser.add_argument
 
     def file(self, name: str, help: str) -> None:
-        """An option for a file to write, which is opened before anything is computed."""
+        """An option for a file to write, which is tried before anything is computed."""
         self.files.append(name)
         self.add(f"--{name}", metavar="FILE", help=help)
 
@@ -85,11 +87,19 @@ class Parser(argparse.ArgumentParser):
         for name in self.files:
             try:
                 if vars(o)[name]:
-                    Path(vars(o)[name]).open("a").close()
-            except OSError as error:
-                self.error(f"--{name} {vars(o)[name]}: {error.strerror}")
+                    try_to_write(Path(vars(o)[name]))
+            except (OSError, ValueError) as error:  # ValueError: the character NUL
+                self.error(f"--{name} {vars(o)[name]}: {getattr(error, 'strerror', error)}")
         o.budget = Budget(o.seconds, o.seconds / self.default)
         return o
+
+
+def try_to_write(path: Path) -> None:
+    """Raises: OSError where that is impossible.  Leaves everything as it was."""
+    there = os.path.lexists(path)
+    path.open("a").close()
+    if not there:
+        path.unlink()
 
 
 def missing(packages: Iterable[str]) -> list[str]:
@@ -151,7 +161,7 @@ class Budget:
     spent: float = 0.0
 
     def steps(self, by_default: int) -> int:
-        return max(2, round(by_default * self.scale))
+        return max(2, round(min(by_default * self.scale, MOST)))
 
 
 def trained(
@@ -239,7 +249,10 @@ class EncoderDecoder(nn.Module):
 
 
 def say(*things: Any) -> None:
-    """Prints texts, tables and drawings; a line that is too long is left to the terminal."""
+    """Prints texts, tables and drawings; a line that is too long is left to the terminal.
+
+    In texts, [bold] and the like is markup: what a user has named is a rich Text, or escaped.
+    """
     Console(highlight=False, soft_wrap=True).print(*things)
 
 

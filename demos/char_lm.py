@@ -28,6 +28,7 @@ import _shared
 import numpy as np
 from _shared import at_least, say
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -42,8 +43,10 @@ LAYERS = {name.lower(): layer for name, layer in _shared.LAYERS.items()}
 CLIP = 1.0  # the largest norm of the gradient
 LOOK_EVERY = 8.0  # seconds of training between a validation with a sample and the next
 WORD = re.compile(r" ?\w+|\s+|[^\w\s]")  # all of them together are the text
+DOCUMENTATION = "Python's documentation"  # the text without --text
 UNKNOWN = "<unknown>"  # any word that occurs only once
 UNITS = {"char": "character", "word": "word"}
+GOAL = 1.26  # nats per character, after a minute with the defaults
 
 
 class LanguageModel(nn.Module):
@@ -146,6 +149,12 @@ def train(o: Any, model: LanguageModel, ids: np.ndarray, seconds: float) -> tg.T
     return trainer
 
 
+def has_diverged(trainer: tg.Trainer, model: LanguageModel) -> bool:
+    """Whether the loss is no number, or far above that of guessing."""
+    guessing = math.log(len(model.vocabulary) + 1)
+    return trainer.history.ended == "diverged" or not trainer.history.validation < 10 * guessing
+
+
 def figures(o: Any, trainer: tg.Trainer, text: str, ids: np.ndarray) -> dict[str, Any]:
     """What has been measured, for the report."""
     history = trainer.history
@@ -184,25 +193,35 @@ def compare(o: Any, model: LanguageModel, text: str) -> int:
     wanted, ids = size(model), model.encode(text)
     shown = Table("cell", "hidden", "parameters", "steps", "nats", "bits per character")
     rows: list[dict[str, Any]] = []
+    losses: dict[str, Sequence[float]] = {}
+    said: list[str] = []
+    diverged: list[str] = []
     for cell in LAYERS:
         tg.manual_seed(o.seed)
         model = of_size(wanted, {**model.config, "cell": cell})
         trainer = train(o, model, ids, o.seconds / len(LAYERS))
         row = {"cell": cell, "hidden": model.config["hidden"], "parameters": size(model),
                "steps": trainer.history.steps, **figures(o, trainer, text, ids)}  # fmt: skip
+        nats, bits = (f"{row[name]:.3f}" for name in ("validation_loss", "bits_per_character"))
+        if has_diverged(trainer, model):
+            row |= {"validation_loss": None, "bits_per_character": None}
+            nats, bits = "diverged", ""
+            diverged.append(cell.upper())
         shown.add_row(
-            cell, f"{row['hidden']}", f"{row['parameters']:,}", f"{row['steps']:,}",
-            f"{row['validation_loss']:.3f}", f"{row['bits_per_character']:.3f}",
-        )  # fmt: skip
+            cell, f"{row['hidden']}", f"{row['parameters']:,}", f"{row['steps']:,}", nats, bits
+        )
+        said.append(f"{cell.upper()} {nats}")
         rows.append(row)
+        losses[cell.upper()] = trainer.history.losses
         if trainer.history.exit_code:
             break
     say(shown)
-    losses = [f"{row['cell'].upper()} {row['validation_loss']:.3f}" for row in rows]
-    say(f"validation {', '.join(losses)} nats per {UNITS[o.level]}, with {wanted:,} parameters or "
+    say(f"validation {', '.join(said)} nats per {UNITS[o.level]}, with {wanted:,} parameters or "
         "nearly as many")  # fmt: skip
-    write_files(o, {"comparison": rows})
-    return trainer.history.exit_code
+    write_files(o, {"comparison": rows}, losses)
+    if diverged:
+        print(f"char_lm.py: {', '.join(diverged)} diverged; try a smaller --lr", file=sys.stderr)
+    return trainer.history.exit_code or int(bool(diverged))
 
 
 def of_size(wanted: int, form: dict[str, Any]) -> LanguageModel:
@@ -217,11 +236,13 @@ def of_size(wanted: int, form: dict[str, Any]) -> LanguageModel:
     return min(model(low), model(high), key=lambda made: abs(size(made) - wanted))
 
 
-def write_files(o: Any, report: dict[str, Any], losses: Sequence[float] = ()) -> None:
+def write_files(o: Any, report: dict[str, Any], losses: dict[str, Sequence[float]]) -> None:
     if o.report:
         _shared.write_report(o, report)
-    if o.plot:
-        curves = {"training": _shared.curve(losses)}
+    curves = {name: _shared.curve(values) for name, values in losses.items() if values}
+    if o.plot and not curves:
+        print(f"char_lm.py: nothing was learnt, so {o.plot} is not drawn", file=sys.stderr)
+    elif o.plot:
         labels = {"xlabel": "step", "ylabel": f"nats per {UNITS[o.level]}"}
         _shared.write_png(o.plot, lambda figure: _shared.plot(figure.subplots(), curves, **labels))
 
@@ -242,29 +263,33 @@ def run(arguments: list[str] | None) -> int:
     model, text = chosen(o, parser)
     if o.compare:
         return compare(o, model, text)
-    unit, report, losses, code = UNITS[o.level], {}, [], 0
+    unit, report, losses, code = UNITS[o.level], {}, {}, 0
     last_line = f"written by {o.resume}, which was not trained any further"
     if text:
         ids = model.encode(text)
         say(
-            f"{len(ids):,} {unit}s, {len(model.vocabulary):,} different ones; {o.layers} x "
-            f"{o.hidden} {o.cell.upper()} with {size(model):,} parameters; training for "
-            f"{o.seconds:g} seconds"
+            f"{escape(o.text or DOCUMENTATION)}: {len(ids):,} {unit}s, "
+            f"{len(model.vocabulary):,} different ones; {o.layers} x {o.hidden} {o.cell.upper()} "
+            f"with {size(model):,} parameters; training for {o.seconds:g} seconds"
         )
         try:
             trainer = train(o, model, ids, o.seconds)
         except (tg.CheckpointError, ValueError) as error:  # another run than that of --resume
-            parser.error(str(error))
+            hint = "" if o.text else f" (there is no --text, so this is {DOCUMENTATION})"
+            parser.error(f"{error}{hint}")
         history = trainer.history
-        if history.ended == "diverged" or not math.isfinite(history.validation):
-            parser.exit(1, f"{parser.prog}: after {history.seconds:.1f} seconds the loss is no "
-                        "longer finite; try a smaller --lr\n")  # fmt: skip
-        report, losses, code = figures(o, trainer, text, ids), history.losses, history.exit_code
+        if has_diverged(trainer, model):
+            parser.exit(1, f"{parser.prog}: after {history.seconds:.1f} seconds the loss is too "
+                        "large, or no number; try a smaller --lr\n")  # fmt: skip
+        report, code = figures(o, trainer, text, ids), history.exit_code
+        losses["training"] = history.losses
         last_line = (
             f"validation {report['validation_loss']:.3f} nats per {unit} "
             f"({report['bits_per_character']:.3f} bits{' per character' * (unit == 'word')}), "
             f"{report['characters_per_second']:,.0f} characters per second"
         )
+        if misses(o, parser, report):
+            last_line += f"; missed: {GOAL} nats after a minute"
     if o.temperatures:
         shown = Table("temperature", f"nats per {unit}", "a sample", show_lines=True)
         report["temperatures"] = sweep(o, model)
@@ -273,9 +298,18 @@ def run(arguments: list[str] | None) -> int:
         Console().print(shown)
     report["sample"] = model.write(o.prompt, o.length, o.temperature, o.stop, o.seed)
     Console().print(Panel(Text(report["sample"]), title="a sample"))
-    say(last_line)
+    say(Text(last_line))
     write_files(o, report, losses)
     return code
+
+
+def misses(o: Any, parser: _shared.Parser, report: dict[str, Any]) -> bool:
+    """Whether the loss is above the GOAL after a training for which that was set."""
+    names = "text", "level", "cell", "hidden", "layers", "batch", "bptt", "lr", "resume"
+    if any(getattr(o, name) != parser.get_default(name) for name in names):
+        return False
+    enough = report["seconds"] >= parser.get_default("seconds")
+    return enough and report["validation_loss"] > GOAL
 
 
 def command_line() -> _shared.Parser:
@@ -298,7 +332,7 @@ def command_line() -> _shared.Parser:
     add(
         "--resume",
         metavar="FILE",
-        help="go on with the run in this file, for --seconds more, on the same text",
+        help="go on with the run in this file, for --seconds more; --text is to be the same",
     )
     add("--compare", action="store_true", help="the three cells, with as many parameters each")
     add("--prompt", help="what samples start with (default: a new line)")
@@ -355,11 +389,11 @@ def chosen(o: Any, parser: _shared.Parser) -> tuple[LanguageModel, str]:
         o.prompt = "\n" if "\n" in known else known.tokens[-1]
     given = {"the prompt": o.prompt, "--stop": o.stop}
     if o.level == "char" and o.resume:
-        given["the text"] = text
+        given["the text" if o.text else f"{DOCUMENTATION}, read as there is no --text,"] = text
     for place, there in given.items():
         unknown = sorted(token for token in {*split(there, o.level)} if token not in known)
         if unknown:
-            what = "the model does not know" if place == "the text" else "the text has not"
+            what = "the model does not know" if o.resume else "the text has not"
             names = " ".join(map(repr, unknown[:10]))
             parser.error(f"{place} has {UNITS[o.level]}s that {what}: {names}")
     return model, text

@@ -54,7 +54,7 @@ class Alphabet:
     def __init__(self, images: np.ndarray, seed: int) -> None:
         from sklearn.cluster import KMeans
 
-        self.means = KMeans(LETTERS, n_init=1, random_state=seed)
+        self.means = KMeans(LETTERS, n_init=1, random_state=seed % 2**32)
         self.means.fit(images.reshape(-1, 8).astype(float))
         self.rows = self.means.cluster_centers_.astype(np.float32)
 

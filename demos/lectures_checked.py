@@ -30,6 +30,7 @@ from tinygrad_rnn import nn, optim
 from tinygrad_rnn.nn import functional as F
 
 PER_SECOND = 40  # networks
+MOST = 100_000  # networks
 EXACT = 1e-9  # rounding, in float64
 ETA = 0.1
 Pair = tuple[Array, Array]  # what a formula gives, and what the tape gives
@@ -226,7 +227,7 @@ WORDS = [  # lecture, its words about z, its equation, whether z near 1 keeps: w
 def main(arguments: list[str] | None = None) -> int:
     o = Parser(__file__, __doc__).parse_args(arguments)
     rng = np.random.default_rng(o.seed)
-    networks = [Network(rng) for _ in range(max(3, round(o.seconds * PER_SECOND)))]
+    networks = [Network(rng) for _ in range(max(3, round(min(o.seconds * PER_SECOND, MOST))))]
     errors = [errors_of(formula, networks) for formula in FORMULAS]
     say(f"{len(networks)} random networks: {T} steps, {I} inputs, {H} hidden units, {O} outputs\n")
     for formula, (error, corrected) in zip(FORMULAS, errors, strict=True):

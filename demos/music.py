@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _shared import Parser, at_least, finish, say, trained, writing
+from _shared import Parser, at_least, finish, say, trained, try_to_write, writing
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -275,9 +276,10 @@ def destination(text: str) -> str:
             f"expected a name that ends with .mid or .wav, got {text!r}"
         )
     try:
-        path.open("a").close()
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from None
+        try_to_write(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
+        raise argparse.ArgumentTypeError(f"{text}: {reason}") from None
     return text
 
 
@@ -310,14 +312,12 @@ def main(arguments: list[str] | None = None) -> int:
     say(roll(notes, key))
     say(table(figures))
     if o.out and notes:
-        with writing(o.out) as path:
-            save(path, notes)
-        say(f"\nwritten to {o.out}: {sum(n.beats for n in notes) * BEAT:.0f} s")
+        say(f"\n{escape(o.out)}: {sum(n.beats for n in notes) * BEAT:.0f} s")
 
     before, after, _ = figures.values()
     missed = [f"{name} below {goal:.0%}" for name, goal in GOALS.items() if after[name] < goal]
     missed += ["it only copies"] if after["copied in a row"] > after["notes"] / 2 else []
-    return finish(
+    code = finish(
         o, figures | {"tune": written(tune), "steps": history.steps},
         f"{after['in key']:.0%} of the notes in key (untrained {before['in key']:.0%}), "
         f"{after['full bars']:.0%} of the bars full ({before['full bars']:.0%}), "
@@ -325,6 +325,10 @@ def main(arguments: list[str] | None = None) -> int:
         "scale and bar are learnt from tunes, and carried on alone", missed,
         lambda figure: draw(figure, notes, key, figures),
     )  # fmt: skip
+    if o.out and notes:
+        with writing(o.out) as path:
+            save(path, notes)
+    return code
 
 
 def roll(notes: Sequence[Note], key: int) -> Text:

@@ -15,7 +15,10 @@ guess in the second case.  One that reads in both directions knows.
     python demos/sentiment.py
     python demos/sentiment.py --plot sentiment.png
 
-Source: lecture 3 has both sentences.
+Source: lecture 3 has both sentences.  It says of "the movie was terrible ... but the ending was
+amazing" that a plain RNN is led to an incorrect positive answer.  Here "but" makes the later
+opinion count, so positive is the right answer: the label is turned round.  The question is the
+same, whether the one opinion that counts is kept.
 """
 
 import sys

@@ -90,6 +90,12 @@ def test_what_is_loaded_can_be_written_to(path):
     tg.load(path)["x"][:] = 1
 
 
+def test_a_name_that_the_format_keeps_for_itself_is_no_trouble(path):
+    tree = {"__metadata__": np.arange(3.0), "__metadata__'": np.ones(1)}
+    tg.save(tree, path)
+    assert the_same(tg.load(path), tree)
+
+
 def test_a_named_tuple_comes_back_as_a_tuple(path):
     tg.save(namedtuple("Pair", "a b")(1, 2), path)
     assert tg.load(path) == (1, 2)
@@ -382,3 +388,79 @@ def test_every_public_name_is_there_and_no_other():
     assert all(hasattr(tg, name) for name in tg.__all__)
     with pytest.raises(AttributeError, match="module 'tinygrad_rnn' has no attribute 'loda'"):
         tg.loda  # noqa: B018
+
+
+# ------------------------------------------------------------------------ names of files, and rests
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("a" * 300, "File name too long"), ("a\0b", r"'.*a\\x00b' is no path: it holds the char")],
+)
+def test_what_can_be_no_name_of_a_file_is_one_line(tmp_path, name, says):
+    for run in (lambda path: tg.save([1], path), tg.load):
+        with pytest.raises(CheckpointError, match=says) as error:
+            run(f"{tmp_path}/{name}")
+        assert "\n" not in str(error.value)
+
+
+def test_a_name_as_long_as_a_name_can_be(tmp_path):
+    for name in ("a" * 255, "ä" * 127):
+        tg.save([name], tmp_path / name)
+        assert tg.load(tmp_path / name) == [name]
+
+
+def test_an_integer_too_long_to_be_written_is_refused(path):
+    tg.save([10**4000], path)
+    assert tg.load(path) == [10**4000]
+    with pytest.raises(CheckpointError, match="holds an integer of more than 4300 digits"):
+        tg.save([10**5000], path)
+    assert tg.load(path) == [10**4000]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="nobody knows there whether a process lives")
+def test_what_a_killed_process_left_is_removed_with_the_next_save(path, python):
+    (dead,), _ = python("import os; print(os.getpid())")
+    left, others, ours = (
+        path.with_name(f".{name}.part")
+        for name in (f"{path.name}.{dead}", f"x{path.name}.{dead}", path.name)
+    )
+    alive = path.with_name(f".{path.name}.{os.getppid()}.part")
+    for file in (left, others, ours, alive):
+        file.touch()
+    tg.save([1], path)
+    assert sorted(path.parent.iterdir()) == sorted([path, others, ours, alive])
+
+
+# ------------------------------------------------------------------ content that nobody should make
+
+
+def odd(**config):
+    if "cell" in config:
+        return nn.Linear({}[config["cell"]], 1)
+    return nn.Linear(1 // config["n"], 1)
+
+
+@pytest.mark.parametrize(
+    ("tree", "says"),
+    [
+        ({"model": {}, "config": {"cell": "cnn"}}, "odd cannot .* cell as saved: KeyError: 'cnn'"),
+        ({"model": {}, "config": {"n": 0}}, "keywords n as saved: ZeroDivisionError: int"),
+        ({"model": {}, "config": [1]}, "its configuration is a list, not keywords and their"),
+        ({"model": {}, "config": {1: 2}}, "its configuration is a dict, not keywords and their"),
+        ({"model": {}}, "it has no configuration of a model"),
+        ({"model": 3, "config": {"n": 1}}, "its model is not parameters by their names"),
+        ({"model": {1: np.ones(1)}, "config": {"n": 1}}, "its model is not parameters by their"),
+        ({"model": {"bias": 1}, "config": {"n": 1}}, "its model is not parameters by their names"),
+    ],
+)
+def test_the_reason_why_it_does_not_fit_helps(path, tree, says):
+    tg.save(tree, path)
+    with pytest.raises(CheckpointError, match=says):
+        tg.load(path, odd)
+
+
+def test_text_that_is_nested_without_end_is_damage(path):
+    save_file({}, path, {"tinygrad_rnn": "[" * 100_000})
+    with pytest.raises(CheckpointError, match="damaged, or no checkpoint at all"):
+        tg.load(path)

@@ -273,13 +273,21 @@ def test_logits_of_a_model_that_diverged_are_refused(run, bad):
 @pytest.mark.parametrize(
     ("run", "options", "says"),
     [
-        (tg.generate, {"temperature": -1}, "temperature of at least 0, got -1"),
-        (tg.generate, {"temperature": np.nan}, "temperature of at least 0, got nan"),
+        (tg.generate, {"temperature": -1}, "temperature to be a number of at least 0, got -1"),
+        (tg.generate, {"temperature": np.nan}, "temperature to be a number of at least 0, got nan"),
+        (tg.generate, {"temperature": np.inf}, "temperature to be finite, got inf"),
+        (tg.generate, {"temperature": "1"}, "temperature to be a number of at least 0, got '1'"),
+        (tg.generate, {"temperature": None}, "temperature to be a number .* got None"),
         (tg.generate, {"length": -1}, "length to be a whole number of at least 0, got -1"),
         (tg.generate, {"top_k": 0}, "top_k to be a whole number of at least 1, got 0"),
         (tg.beam_search, {"width": 0}, "width to be a whole number of at least 1, got 0"),
         (tg.beam_search, {"length": 0}, "length to be a whole number of at least 1, got 0"),
-        (tg.beam_search, {"alpha": -1}, "alpha of at least 0, got -1"),
+        (tg.beam_search, {"alpha": -1}, "alpha to be a number of at least 0, got -1"),
+        (tg.beam_search, {"alpha": np.nan}, "alpha to be a number of at least 0, got nan"),
+        (tg.beam_search, {"alpha": np.inf}, "alpha to be finite, got inf"),
+        (tg.beam_search, {"alpha": "x"}, "alpha to be a number of at least 0, got 'x'"),
+        (tg.generate, {"first": [[0, 1], [2]]}, "generate: .* its rows differ in length"),
+        (tg.beam_search, {"first": [[0, 1], [2]]}, "beam_search: .* its rows differ in length"),
         (tg.generate, {"first": []}, r"expected `first` to be ids \(T,\) or \(T, B\), integers"),
         (tg.beam_search, {"first": 3}, r"got shape \(\), dtype int64"),
         (tg.generate, {"first": [0.5]}, "dtype float64"),
@@ -289,6 +297,14 @@ def test_what_makes_no_sense_is_refused(run, options, says):
     given = {"first": [0], "length": 3} | options
     with pytest.raises(ValueError, match=says):
         run(always(0.0, 1.0), given.pop("first"), **given)
+
+
+@pytest.mark.parametrize("run", [tg.generate, tg.beam_search])
+def test_logits_of_no_ids_are_refused(run):
+    with pytest.raises(
+        ValueError, match=r"shape \(1, 1, 0\); expected \(T, B, V\) = \(1, 1, V\), a n"
+    ):
+        run(lambda ids, state: (tg.zeros(1, 1, 0), state), [0], length=1)
 
 
 def test_logits_of_another_form_are_refused():
@@ -306,6 +322,9 @@ def test_a_step_that_returns_only_logits_is_refused(run, result):
 def test_a_state_of_another_form_is_refused():
     with pytest.raises(ValueError, match=r"has shape \(3,\); expected \(\.\.\., 1, H\)"):
         tg.beam_search(always(0.0, 1.0), [0], (tg.zeros(3),), length=2)
+    for state, what in [(np.zeros((1, 3)), "a ndarray"), (3, "an int"), ({"h": 1}, "a dict")]:
+        with pytest.raises(TypeError, match=f"expected a state of Tensors, .* got {what}"):
+            tg.beam_search(always(0.0, 1.0), [0], state, length=2)
 
 
 @pytest.mark.parametrize("wrong", [{"length": 2.5}, {"stop": "."}, {"top_k": 0}, {"length": True}])

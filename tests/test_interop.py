@@ -132,6 +132,11 @@ def test_what_is_no_state_dict_is_refused(given, kind):
         tg.from_torch(nn.RNN(3, 4), given)
 
 
+def test_names_that_are_no_text_are_refused():
+    with pytest.raises(TypeError, match="by their names, as weight_ih_l0; got 0, an int, as a n"):
+        tg.from_torch(nn.LSTM(3, 4), {0: np.zeros((16, 3))})
+
+
 @pytest.mark.parametrize("convert", [tg.to_torch, lambda layer: tg.from_torch(layer, {})])
 @pytest.mark.parametrize(
     ("layer", "error", "says"),

@@ -82,3 +82,19 @@ def test_a_float32_state_dict_loads_into_a_float32_layer():
     x = np.random.default_rng(0).standard_normal((T, B, I)).astype(np.float32)
     expected = reference(torch.tensor(x))[0].detach().numpy()
     np.testing.assert_allclose(layer(tg.tensor(x))[0].data, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_that_require_grad_are_taken_as_they_are():
+    reference = torch.nn.GRU(I, H)
+    ours = [tg.from_torch(nn.GRU(I, H, reset_after=True), given) for given in
+            (dict(reference.named_parameters()), reference.state_dict())]  # fmt: skip
+    for a, b in zip(ours[0].parameters(), ours[1].parameters(), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_bfloat16_loses_nothing_more():
+    rounded = torch.nn.LSTM(I, H).bfloat16()
+    layer = tg.from_torch(nn.LSTM(I, H), rounded.state_dict())
+    wide = tg.from_torch(nn.LSTM(I, H), rounded.float().state_dict())
+    for a, b in zip(layer.parameters(), wide.parameters(), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)

@@ -48,6 +48,17 @@ def test_the_rows_of_the_confusion_are_the_truth(rng):
         metrics.confusion(found, wanted, 3)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, bool])
+def test_ids_of_few_bits_are_counted_right(dtype, rng):
+    top = 2 if dtype is bool else 120
+    found, wanted = rng.integers(0, top, (2, 50)).astype(dtype)
+    counts = metrics.confusion(found, wanted, top)
+    np.testing.assert_array_equal(counts, metrics.confusion(found + 0, wanted + 0, top))
+    assert all(counts[int(i), int(j)] for i, j in zip(wanted, found, strict=True))
+    with pytest.raises(ValueError, match="classes to be a whole number of at least 1, got 0"):
+        metrics.confusion([], [], 0)
+
+
 def test_guessing_among_n_has_perplexity_n():
     assert metrics.perplexity(math.log(50)) == pytest.approx(50)
     assert metrics.perplexity(1e6) == math.inf

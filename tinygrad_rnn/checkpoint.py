@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +63,17 @@ def save(obj: Any, path: str | Path, config: dict[str, Any] | None = None) -> No
     try:
         tree = _said(obj, "", arrays)
         text = {"version": VERSION, "sha256": _digest(tree, arrays), "tree": tree}
+        metadata = {KEY: json.dumps(text)}  # one entry: several have no order that stays
     except RecursionError:
         raise TypeError("save: the object contains itself, or is nested too deeply") from None
+    except ValueError:  # JSON's only one: Python writes no such number
+        most = sys.get_int_max_str_digits()
+        raise CheckpointError(
+            f"cannot write {path}: it holds an integer of more than {most} digits"
+        ) from None
     from safetensors.numpy import save as serialized  # here: imports do not wait for it
 
-    # In one entry: several come in an order that changes from file to file.
-    _replace(Path(os.path.realpath(path)), serialized(arrays, {KEY: json.dumps(text)}))
+    _replace(Path(os.path.realpath(path)), serialized(arrays, metadata))
 
 
 def load(path: str | Path, model: Module | Callable[..., Module] | None = None) -> Any:
@@ -88,21 +95,37 @@ def load(path: str | Path, model: Module | Callable[..., Module] | None = None) 
     with fitting(path):
         if not isinstance(tree, dict) or "model" not in tree:
             raise ValueError("it holds no model; load(path) alone gives what it holds")
-        parameters = tree["model"]
+        parameters, config = tree["model"], tree.get("config")
+        pairs = parameters.items() if isinstance(parameters, dict) else [(None, None)]
+        if not all(isinstance(name, str) and hasattr(p, "dtype") for name, p in pairs):
+            raise ValueError("its model is not parameters by their names")
         if not isinstance(model, Module):
             name = getattr(model, "__name__", "Model")
-            if tree["config"] is None:
+            if config is None:
                 raise ValueError(
                     "it has no configuration of a model; make one and pass that: "
                     f"load(path, {name}(...)), not load(path, {name})"
                 )
-            model = model(**tree["config"])
-            if not isinstance(model, Module):
-                raise TypeError(f"{name} makes {kind(model)}, and no model")
+            model = _made(model, config, name)
             for name, p in model.named_parameters():
                 p.data = p.data.astype(parameters[name].dtype) if name in parameters else p.data
         fill(model, parameters)
     return model
+
+
+def _made(model: Callable[..., Module], config: Any, name: str) -> Module:
+    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+        raise TypeError(f"its configuration is {kind(config)}, not keywords and their values")
+    try:
+        made = model(**config)
+    except Exception as error:  # the constructor is the user's: anything may go wrong in it
+        raise ValueError(
+            f"{name} cannot be made with the keywords {', '.join(config) or 'of none'} as saved: "
+            f"{type(error).__name__}: {error}"
+        ) from None
+    if not isinstance(made, Module):
+        raise TypeError(f"{name} makes {kind(made)}, and no model")
+    return made
 
 
 def fill(model: Module, parameters: dict[str, Tensor]) -> None:
@@ -133,15 +156,20 @@ def path_of(given: Any, usage: str) -> Path:
     """What was given, as a path.  Raises: TypeError that shows the usage where it is none."""
     if not isinstance(given, str | os.PathLike):
         raise TypeError(f"expected a path, got {kind(given)}; it is {usage}")
+    if "\0" in os.fspath(given):
+        raise CheckpointError(f"{given!r} is no path: it holds the character NUL")
     return Path(given)
 
 
 def check_folder(path: str | Path) -> None:
     """Raises: CheckpointError where no file of that name can be written."""
     path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        found = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise CheckpointError(f"cannot write {path}: {found}")
+    try:
+        if path.is_dir() or not path.parent.is_dir():
+            found = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+            raise CheckpointError(f"cannot write {path}: {found}")
+    except OSError as error:  # its name is too long
+        raise CheckpointError(f"cannot write {path}: {error.strerror}") from None
 
 
 # ---------------------------------------------------------------------------------- bytes on disk
@@ -150,8 +178,10 @@ def check_folder(path: str | Path) -> None:
 def _replace(path: Path, content: bytes) -> None:
     """Puts a file in the place of another at once: readers see the old one or the new one."""
     check_folder(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    short = os.fsdecode(os.fsencode(path.name)[:200])  # no name is longer than 255 bytes
+    beside = path.with_name(f".{short}.{os.getpid()}.part")
     try:
+        _tidy(path.parent, short)
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
@@ -167,6 +197,18 @@ def _replace(path: Path, content: bytes) -> None:
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _tidy(folder: Path, name: str) -> None:
+    """Removes what processes that were killed have left of files of this name."""
+    for part in folder.glob(f".{escape(name)}.*.part") if os.name == "posix" else ():
+        number = part.name.removeprefix(f".{name}.").removesuffix(".part")
+        try:
+            os.kill(int(number), 0)  # does nothing, but knows whether there is such a process
+        except (ProcessLookupError, OverflowError):
+            part.unlink(missing_ok=True)
+        except (PermissionError, ValueError):  # somebody else's process, or no file of ours
+            continue
 
 
 def _read(path: Path) -> Any:
@@ -188,7 +230,7 @@ def _read(path: Path) -> Any:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{damaged} ({error})") from None
     if text.get("sha256") != _digest(text.get("tree"), arrays):
         raise CheckpointError(f"{damaged} (the SHA-256 of its content is another)")
@@ -240,7 +282,7 @@ def _said(value: Any, name: str, arrays: Arrays) -> Any:
 def _put_aside(array: np.ndarray, name: str, arrays: Arrays) -> str:
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"save: {name or 'the array'} has dtype {array.dtype}, not of numbers")
-    while name in arrays:  # "a.b" may be one key or two
+    while name in arrays or name == "__metadata__":  # "a.b" may be one key or two
         name += "'"
     # safetensors takes the memory as it lies, in C order and the machine's byte order.
     arrays[name] = np.asarray(array, array.dtype.newbyteorder("="), order="C")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .autograd.checks import kind, whole
+from .autograd.checks import kind, number, whole
 from .autograd.creation import Generator, rng_of
 from .autograd.operations import array_of
 from .autograd.primitives import log_softmax
@@ -51,8 +51,7 @@ def generate(
     >>> generate(up, [[1, 4]], length=3, temperature=0, stop=6)
     [[2, 3, 4], [5]]
     """
-    if not 0 <= temperature < np.inf:
-        raise ValueError(f"generate: expected a temperature of at least 0, got {temperature}")
+    _finite("generate", temperature=temperature)
     whole("generate", 0, length=length, stop=0 if stop is None else stop)
     whole("generate", 1, top_k=1 if top_k is None else top_k)
     ids = _prompt("generate", first)
@@ -101,7 +100,7 @@ def beam_search(
     Shapes: first (T,), which gives a list of `Hypothesis`, or (T, B), which gives B such lists.
     The tensors of the state are (..., B, H): row b belongs to sequence b, whatever comes before.
 
-    Raises: as `generate`, and ValueError for a state of another form.
+    Raises: as `generate`; ValueError or TypeError for a state of another form.
 
     >>> chances = np.log([[0.1, 0.5, 0.4], [0.3, 0.4, 0.3], [0.8, 0.1, 0.1]])
     >>> step = lambda ids, state: (Tensor(chances[ids.data]), state)
@@ -113,8 +112,7 @@ def beam_search(
     """
     whole("beam_search", 1, length=length, width=width)
     whole("beam_search", 0, stop=0 if stop is None else stop)
-    if alpha < 0:
-        raise ValueError(f"beam_search: expected alpha of at least 0, got {alpha}")
+    _finite("beam_search", alpha=alpha)
     ids = _prompt("beam_search", first)
     B = ids.shape[1]
     found = [
@@ -163,6 +161,11 @@ def _rows(state: State, rows: list[int], B: int) -> State:
     """The rows of a state (..., B, H) that are wanted, in this order."""
 
     def chosen(part: Tensor) -> Tensor:
+        if not isinstance(part, Tensor):
+            raise TypeError(
+                "beam_search: expected a state of Tensors, one or a tuple of them, or None; got "
+                f"{kind(part)}"
+            )
         if part.ndim < 2 or part.shape[-2] != B:
             raise ValueError(
                 f"beam_search: a tensor of the state has shape {part.shape}; expected (..., {B}, "
@@ -173,9 +176,21 @@ def _rows(state: State, rows: list[int], B: int) -> State:
     return None if state is None else map_state(chosen, state)
 
 
+def _finite(name: str, **given: Any) -> None:
+    number(name, 0, **given)
+    for what, value in given.items():
+        if value == np.inf:
+            raise ValueError(f"{name}: expected {what} to be finite, got {value}")
+
+
 def _prompt(name: str, first: Any) -> np.ndarray:
     """What is read at first, as ids (T, B)."""
-    ids = np.asarray(array_of(first))
+    try:
+        ids = np.asarray(array_of(first))
+    except ValueError:
+        raise ValueError(
+            f"{name}: expected `first` to be ids (T,) or (T, B); its rows differ in length"
+        ) from None
     if ids.ndim not in (1, 2) or not ids.size or ids.dtype.kind not in "iu":
         raise ValueError(
             f"{name}: expected `first` to be ids (T,) or (T, B), integers, at least one of each "
@@ -193,11 +208,11 @@ def _next(name: str, step: Step, ids: np.ndarray, state: State) -> tuple[np.ndar
             f"{name}: expected step(ids, state) to return (logits, state), got {kind(found)}"
         )
     logits, state = np.asarray(array_of(found[0])), found[1]
-    if logits.ndim != 3 or logits.shape[:2] != ids.shape:
+    if logits.ndim != 3 or logits.shape[:2] != ids.shape or not logits.size:
         T, B = ids.shape
         raise ValueError(
             f"{name}: for ids of shape {ids.shape} step gave logits of shape {logits.shape}; "
-            f"expected (T, B, V) = ({T}, {B}, V)"
+            f"expected (T, B, V) = ({T}, {B}, V), a number for each of V ids"
         )
     last = logits[-1].astype(np.float64)
     if not np.isfinite(last.max(-1)).all():  # NaN is the largest of all

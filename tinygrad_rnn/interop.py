@@ -30,8 +30,9 @@ CANDIDATES = "candidate_x.weight", "candidate_h.weight", "candidate_x.bias", "ca
 def from_torch(layer: Stacked, state_dict: Mapping[str, Any]) -> Stacked:
     """Takes over the weights that the layer of the same name has in PyTorch; returns the layer.
 
-    `state_dict` is what ``torch_layer.state_dict()`` gives, or its arrays under the same names.
-    The layer then computes the same, to rounding; a GRU needs ``reset_after=True`` for that.
+    `state_dict` is what ``torch_layer.state_dict()`` gives, or its arrays under the same names;
+    parameters that require grad and tensors of bfloat16 will do as well.  The layer then
+    computes the same, to rounding; a GRU needs ``reset_after=True`` for that.
 
     Raises: ValueError for a layer that PyTorch has not (see `to_torch`), or one that lists all that
     is missing, unexpected or misshapen in `state_dict`; the layer is as it was then.  TypeError for
@@ -42,7 +43,12 @@ def from_torch(layer: Stacked, state_dict: Mapping[str, Any]) -> Stacked:
         raise TypeError(
             f"from_torch: expected a state_dict, arrays by their names, got {kind(state_dict)}"
         )
-    given = {name: np.asarray(array_of(value)) for name, value in state_dict.items()}
+    if strange := [name for name in state_dict if not isinstance(name, str)]:
+        raise TypeError(
+            f"from_torch: expected arrays by their names, as weight_ih_l0; got {strange[0]!r}, "
+            f"{kind(strange[0])}, as a name"
+        )
+    given = {name: _array(value) for name, value in state_dict.items()}
     expected = {name: shape for end, cell in cells.items() for name, shape in _shapes(cell, end)}
     _check_prefix(given, next(iter(expected)))
     wrong = [f"{name} is missing" for name in expected if name not in given]
@@ -62,6 +68,13 @@ def from_torch(layer: Stacked, state_dict: Mapping[str, Any]) -> Stacked:
         found |= {f"cells.{i}.{name}": array for name, array in ours.items()}
     layer.load_state_dict(found)
     return layer
+
+
+def _array(value: Any) -> Array:
+    value = value.detach() if hasattr(value, "detach") else value
+    if str(getattr(value, "dtype", "")) == "torch.bfloat16":  # NumPy has none; float32 holds it
+        value = value.float()
+    return np.asarray(array_of(value))
 
 
 def _check_prefix(given: Mapping[str, Array], first: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .autograd.checks import outside
+from .autograd.checks import outside, whole
 from .autograd.operations import array_of
 
 
@@ -48,9 +48,10 @@ def confusion(input: Any, target: Any, classes: int, ignore_index: int = -100) -
     array([[1, 1],
            [0, 1]])
     """
+    whole("confusion", 1, classes=classes)
     predicted, wanted = _ids("confusion", input, target)
     counts = wanted != ignore_index
-    pairs = np.stack([wanted[counts], predicted[counts]])
+    pairs = np.stack([wanted[counts], predicted[counts]]).astype(np.int64)  # room for the product
     if wrong := outside(pairs, classes):
         raise ValueError(f"confusion: {wrong}")
     return np.bincount(pairs[0] * classes + pairs[1], minlength=classes**2).reshape(classes, -1)

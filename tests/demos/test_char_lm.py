@@ -166,6 +166,17 @@ def test_cells_are_compared_at_equal_numbers_of_parameters(here, book, tmp_path)
     )
 
 
+def test_cells_that_diverge_are_named(here, book, tmp_path):
+    report = tmp_path / "report.json"
+    options = ["--seconds", "0.9", "--lr", "1e30", "--compare", "--report", report]
+    code, out, err = here(*SMALL, "--text", book, *options)
+    assert code == 1
+    assert err == "char_lm.py: RNN, GRU, LSTM diverged; try a smaller --lr\n"
+    assert "validation RNN diverged, GRU diverged, LSTM diverged nats" in out
+    rows = json.loads(report.read_text())["comparison"]
+    assert [row["validation_loss"] for row in rows] == [None] * 3
+
+
 def test_low_temperature_plays_safe(char_lm):
     tg.manual_seed(0)
     model = char_lm.LanguageModel("abc", "char", "gru", 4, 1)
@@ -330,9 +341,10 @@ def test_training_that_diverges_says_so_in_one_line(book):
     assert "Warning" not in done.stderr
 
 
-def test_a_model_gone_mad_still_ends_with_its_figures(book):
+def test_a_model_gone_mad_says_so(book):
     done = run(*SMALL, "--text", str(book), "--seconds", "1", "--cell", "rnn", "--lr", "1e30")
-    assert done.returncode in (0, 1)
+    assert done.returncode == 1
+    assert done.stderr.endswith(" the loss is too large, or no number; try a smaller --lr\n")
     assert "Traceback" not in done.stderr
 
 
@@ -371,3 +383,64 @@ def test_the_curve_is_drawn(here, book, tmp_path):
     code, *_ = here(*SMALL, "--text", book, "--seconds", "0.2", "--plot", picture)
     assert code == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_curves_of_a_comparison_are_those_of_the_cells(here, char_lm, book, monkeypatch):
+    pytest.importorskip("matplotlib")
+    drawn = {}
+    monkeypatch.setattr(
+        char_lm._shared, "plot", lambda axes, curves, **labels: drawn.update(curves)
+    )
+    options = [*SMALL, "--text", book, "--seconds", "0.6", "--compare", "--plot", "/dev/null"]
+    assert here(*options)[0] == 0
+    assert [*drawn] == ["RNN", "GRU", "LSTM"]
+    assert all(len(xs) == len(ys) > 0 for xs, ys in drawn.values())
+
+
+def test_without_training_there_is_nothing_to_draw_and_that_is_said(here, book, tmp_path):
+    pytest.importorskip("matplotlib")
+    saved, picture = tmp_path / "m[red].ck", tmp_path / "curve.png"
+    here(*SMALL, "--text", book, "--seconds", "0.1", "--save", saved)
+    code, out, err = here("--resume", saved, "--seconds", "0", "--length", "9", "--plot", picture)
+    assert code == 0
+    assert err == f"char_lm.py: nothing was learnt, so {picture} is not drawn\n"
+    assert out.endswith(f"written by {saved}, which was not trained any further\n")
+    assert not picture.exists()
+
+
+def test_who_goes_on_without_the_text_is_told_what_was_read(here, book, tmp_path):
+    saved = tmp_path / "model"
+    here(*SMALL, "--text", book, "--seconds", "0.05", "--save", saved)
+    options = [*SMALL, "--resume", saved, "--seconds", "1"]
+    says = "Python's documentation, read as there is no --text, has characters that the model does "
+    assert says in here(*options)[2]
+    code, _, err = here(*options, "--text", book, "--prompt", "Z")
+    assert code == 2
+    assert err == "char_lm.py: the prompt has characters that the model does not know: 'Z'\n"
+    out = here(*SMALL, "--text", book, "--seconds", "0.05")[1]
+    assert out.startswith(f"{book}: 1,840 characters, 16 different ones; 1 x 12 LSTM with ")
+
+
+def test_a_goal_that_is_missed_is_said_where_it_was_set(char_lm):
+    parser = char_lm.command_line()
+    missed = lambda nats, *options, seconds=60.0: char_lm.misses(
+        parser.parse_args([*options]), parser, {"validation_loss": nats, "seconds": seconds}
+    )
+    assert missed(1.27)
+    assert not missed(1.25)
+    assert not missed(1.27, seconds=59.0)  # Ctrl-C
+    for other in (["--cell", "rnn"], ["--level", "word"], ["--text", "x"], ["--resume", "x"]):
+        assert not missed(1.27, *other)
+
+
+@pytest.mark.slow
+def test_the_defaults_learn_pythons_documentation_in_a_minute(here, monkeypatch, tmp_path):
+    """As many steps as a minute has at 94,000 characters a second, however fast this machine is."""
+    fit, steps = tg.Trainer.fit, 60 * 94_000 // (50 * 50)
+    by_steps = lambda *data, seconds, **options: fit(*data, steps=steps, **options)
+    monkeypatch.setattr(tg.Trainer, "fit", by_steps)
+    code, out, _ = here("--report", tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert code == 0
+    assert report["validation_loss"] <= 1.26  # in PyTorch, the same model has 1.22 to 1.27
+    assert LAST_LINE.fullmatch(out.strip().split("\n")[-1])

@@ -66,3 +66,9 @@ def test_drawn_digits_are_read_as_they_were_meant(run):
         < one["spread"]
         < (ran.figures["temperature 1.5"]["spread"])
     )
+
+
+def test_any_seed_will_do(draw_digits):
+    images, _ = draw_digits.handwritten()
+    rows = [draw_digits.Alphabet(images[:200], seed).rows for seed in (5, 5 + 2**32)]
+    np.testing.assert_array_equal(*rows)

@@ -92,6 +92,23 @@ def test_a_report_that_cannot_be_written_is_one_line_after_the_verdict(shared, c
     assert err.count("\n") == 1
 
 
+def test_files_are_tried_and_not_left_behind(shared, tmp_path, capsys):
+    new, old = tmp_path / "new", tmp_path / "old"
+    old.write_text("as it was")
+    shared.Parser("x.py", DOC).parse_args(["--report", str(new)])
+    shared.Parser("x.py", DOC).parse_args(["--report", str(old)])
+    with pytest.raises(SystemExit, match="2"):
+        shared.Parser("x.py", DOC).parse_args(["--report", str(new), "--plot", "/no/such/x"])
+    with pytest.raises(SystemExit, match="2"):
+        shared.Parser("x.py", DOC).parse_args(["--report", "a\0b"])
+    assert (new.exists(), old.read_text()) == (False, "as it was")
+
+
+def test_seconds_without_end_are_steps_without_end(shared):
+    budget = shared.Parser("x.py", DOC).parse_args(["--seconds", "1e308"]).budget
+    assert budget.steps(5000) == shared.MOST
+
+
 def test_claims_that_do_not_hold_are_unmet(shared):
     assert shared.unmet({"a": np.True_, "b": False, "c": 2 > 1}) == ["b"]
 
@@ -299,6 +316,17 @@ def test_the_list_says_what_a_demo_lacks(demo, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"a.py  A demo (3 s). [{says}]\n"
 
 
+def test_the_list_says_what_drawings_need(demo, monkeypatch, capsys):
+    main = demo("demos.__main__")
+    monkeypatch.setattr(demo("_shared"), "missing", lambda names: list(names))
+    assert main.main() == 0
+    out, err = capsys.readouterr()
+    assert "scikit-learn is not installed" in out
+    assert err == (
+        "demos: --plot needs matplotlib, which is not installed: pip install --editable '.[plot]'\n"
+    )
+
+
 def test_the_list_ends_quietly_when_nobody_reads_on(program):
     ran = program("-c", (
         "import subprocess, sys; demos = subprocess.Popen([sys.executable, '-u', '-m', 'demos'],"
@@ -321,3 +349,18 @@ def test_a_demo_runs_as_a_file_and_as_a_module(program, start):
     ran = program(*start, "--seconds", "0.1", PYTHONIOENCODING="ascii")
     assert ran.returncode == 0, ran.stderr
     assert "all agree with autograd" in ran.stdout
+
+
+# ------------------------------------------------------------------------------- every demo
+
+DRAWING = [path.stem for path in sorted(DEMOS.glob("[!_]*.py")) if path.stem != "claims"]
+
+
+@pytest.mark.parametrize("name", DRAWING)  # claims.py takes longer: its own test draws
+def test_every_demo_draws_a_png(name, run, tmp_path):
+    for package in ("matplotlib", "sklearn", "statsmodels"):
+        pytest.importorskip(package)
+    png = tmp_path / "drawing.png"
+    ran = run(name, "--seconds", "0.01", "--plot", str(png), plain=True)
+    assert ran.code == 0, ran.err
+    assert png.read_bytes().startswith(b"\x89PNG")

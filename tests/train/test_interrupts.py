@@ -65,6 +65,22 @@ def test_a_second_signal_does_not_wait(number, code):
     assert "interrupted" not in output
 
 
+def test_a_second_signal_is_in_the_history_too():
+    def twice(training):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    model = nn.Linear(1, 1)
+    training = tg.Trainer(
+        model, optim.SGD(model.parameters()), lambda model, x: model(x).sum(), show=False,
+        callbacks=[twice],
+    )  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        training.fit([tg.ones(1, 1)], steps=3)
+    history = training.history
+    assert (history.ended, history.exit_code, history.steps) == ("interrupted", 130, 1)
+
+
 def test_what_the_shell_ignores_stays_ignored():
     with start(
         sleep=0.3, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -101,6 +101,54 @@ def test_patience_and_a_plateau_schedule_are_resumed(path):
     assert rest.model.w.item() == whole.model.w.item()
 
 
+LOOKS = [9.0, 5.0, 7.0, 3.0, 8.0, 6.0, 4.0, 2.0, 8.0]  # after 0, 1, ... steps
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+@pytest.mark.parametrize("first", range(8))
+def test_training_goes_on_from_the_last_weights_and_not_from_the_best(path, first, resumed):
+    def fit(training, steps):
+        look = lambda model: LOOKS[training.history.steps] + tg.rand(1).item() / 10
+        options = {"validate_every": 3, "patience": 9}
+        training.fit(DATA, look, steps=steps, **options)
+        return training
+
+    def make():
+        tg.manual_seed(0)
+        return trainer(Slope(), loss=lambda model, x: squared(model, x + tg.rand(1).double()))
+
+    whole, parts = fit(make(), 8), fit(make(), first)
+    if resumed:
+        parts.save(path)
+        tg.manual_seed(1)
+        parts = trainer(Slope(), loss=make().updates.loss).resume(path)
+    fit(parts, 8 - first)
+    assert parts.history.losses == whole.history.losses
+    assert parts.model.w.item() == whole.model.w.item()
+    assert (parts.best.value, parts.best.step) == (whole.best.value, 3)
+
+
+def test_a_model_comes_out_of_the_checkpoint_with_its_best_weights(path):
+    training = trainer(checkpoint=path)
+    seen = []
+
+    def look(model):
+        seen.append(model.w.item())
+        return LOOKS[training.history.steps]
+
+    training.fit(DATA, look, steps=5, validate_every=1, patience=9)
+    assert tg.load(path, Slope).w.item() == seen[2] != seen[-1]  # LOOKS[3]
+
+
+def test_weights_that_were_put_into_the_model_between_two_fits_stay():
+    training = trainer()
+    options = {"validate_every": 3, "patience": 9}
+    training.fit(DATA, lambda model: LOOKS[training.history.steps], steps=5, **options)
+    training.model.load_state_dict(Slope(7.0).state_dict())
+    training.fit(DATA, steps=0)
+    assert training.model.w.item() == 7.0
+
+
 def test_generators_of_modules_go_on(path):
     class Noisy(Slope):
         def __init__(self):
@@ -297,3 +345,12 @@ def test_other_data_is_refused_before_anything_is_trained(path, batches, says):
         second.fit(batches(ids), steps=1)
     assert second.history.steps == 2
     assert second.fit(ContiguousBatches(ids, 2, 4), steps=1).steps == 3
+
+
+def test_a_list_of_another_length_is_refused(path):
+    first = trainer()
+    first.fit(DATA, steps=2)
+    first.save(path)
+    second = trainer().resume(path)
+    with pytest.raises(ValueError, match="had 3 batches an epoch, and this list has 1: other data"):
+        second.fit(DATA[:1], steps=1)

@@ -64,9 +64,19 @@ def run(kind, seed, parts, resumed, path):
     )
     if resumed:
         trainer.resume(resumed)
+    options = {}
+    if kind == "patience":  # what is held out gets worse and worse
+        others = [(ids, (target + 1) % 7) for ids, target in samples]
+        held_out = DataLoader(others, 7, shuffle=True)
+        options = {"validation": held_out, "patience": 100, "validate_every": 4}
     for steps in parts:
-        trainer.fit(batches, steps=steps)
-    trainer.history.seconds = 0.0
+        trainer.fit(batches, steps=steps, **options)
+    history = trainer.history
+    if 11 in history.validation_steps:  # the last look of the first part
+        at = history.validation_steps.index(11)
+        del history.validation_steps[at], history.validations[at]
+    assert trainer.best.step == (4 if options else -1)
+    history.seconds = 0.0
     trainer.save(path)
 '''
 
@@ -91,9 +101,10 @@ run({kind!r}, 1, [11], {str(half)!r}, {str(rest)!r})
     return check
 
 
-@pytest.mark.parametrize("kind", ["carried", "shuffled", "own"])
+@pytest.mark.parametrize("kind", ["carried", "shuffled", "own", "patience"])
 def test_2n_steps_are_n_steps_and_n_more_in_a_new_process(bit_for_bit, kind, monkeypatch):
-    """Dropout, Adam, a schedule; a carried state and k2 = 2 k1, or a shuffling loader."""
+    """Dropout, Adam, a schedule; a carried state and k2 = 2 k1, or a shuffling loader; or the best
+    weights put back in between, and a validation that draws from the same generator."""
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # in the processes
     bit_for_bit(kind)
 

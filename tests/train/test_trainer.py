@@ -183,6 +183,27 @@ def test_patience_ends_training_and_puts_the_best_weights_back():
     assert model.w.item() == seen[1]
 
 
+@pytest.mark.parametrize(
+    ("value", "what"), [(None, "None"), ("1.5", "a str"), (tg.zeros(2), "a Tensor")]
+)
+def test_a_validation_that_gives_no_number_is_refused(value, what):
+    with pytest.raises(TypeError, match=rf"validation\(model\) to return a number, got {what}"):
+        trainer(Slope()).fit(DATA, lambda model: value, epochs=1)
+
+
+@pytest.mark.parametrize("one", [1, 1.0, np.float32(1), np.ones(1), tg.ones(1), True])
+def test_a_validation_may_be_any_kind_of_number(one):
+    assert trainer(Slope()).fit(DATA, lambda model: one, epochs=1).validations == [1.0]
+
+
+def test_a_callback_that_calls_fit_is_refused():
+    again = trainer(Slope(), callbacks=[lambda training: training.fit(DATA, steps=1)])
+    with pytest.raises(RuntimeError, match="a callback cannot call fit as well"):
+        again.fit(DATA, steps=2)
+    again.callbacks.clear()
+    assert again.fit(DATA, steps=2).steps == 3
+
+
 def test_without_patience_the_last_weights_stay():
     model = Slope()
     values = iter([1.0, 2.0, 3.0])

@@ -40,6 +40,11 @@ def test_a_part_of_another_kind_is_named(options, says):
         Trainer(**made() | options)
 
 
+def test_a_schedule_of_another_optimizer_is_refused():
+    with pytest.raises(ValueError, match="the ExponentialLR is of another optimizer"):
+        Trainer(**made(), schedule=ExponentialLR(made()["optimizer"], 0.9))
+
+
 @pytest.mark.parametrize("file", ["log", "checkpoint"])
 def test_a_folder_that_is_not_there_is_said_before_training(file, tmp_path):
     with pytest.raises(CheckpointError, match=r"cannot write .*: there is no folder .*runs"):

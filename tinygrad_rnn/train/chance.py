@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -43,3 +45,13 @@ def set_states(found: dict[str, np.random.Generator], saved: States) -> None:
         )
     for name, state in saved.items():
         found[name].bit_generator.state = state
+
+
+@contextmanager
+def put_back(found: dict[str, np.random.Generator]) -> Iterator[None]:
+    """What is drawn meanwhile makes no difference to what is drawn later."""
+    before = states(found)
+    try:
+        yield
+    finally:
+        set_states(found, before)

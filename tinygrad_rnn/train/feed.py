@@ -69,7 +69,9 @@ class Feed:
     def state_dict(self) -> dict[str, Any]:
         """Where the run stands, and the state of the batches themselves if they have one."""
         own = self.batches.state_dict() if hasattr(self.batches, "state_dict") else None
-        return {"kind": type(self.batches).__name__, "taken": self.taken, "own": own}
+        count = len(self.batches) if hasattr(self.batches, "__len__") else None
+        kind = type(self.batches).__name__
+        return {"kind": kind, "count": count, "taken": self.taken, "own": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from there: batches without a state of their own are passed over.
@@ -80,6 +82,12 @@ class Feed:
         if state_dict["kind"] != kind:
             raise ValueError(
                 f"fit: the run that is resumed had a {state_dict['kind']} for batches, not a {kind}"
+            )
+        now, then = self.state_dict()["count"], state_dict.get("count")
+        if now is not None and then is not None and own is None and now != then:
+            raise ValueError(
+                f"fit: the run that is resumed had {then} batches an epoch, and this {kind} has "
+                f"{now}: other data, or another batch size"
             )
         if own is not None:
             self.batches.load_state_dict(own)

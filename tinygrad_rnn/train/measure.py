@@ -4,6 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
+from ..autograd.checks import kind
+from ..autograd.operations import array_of
 from ..autograd.recording import no_grad
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
@@ -38,6 +42,14 @@ def mean_loss(
     if not count:
         raise ValueError(f"fit: the validation, a {type(batches).__name__}, holds no batch")
     return total / count
+
+
+def as_number(value: Any) -> float:
+    """What a function said of the model.  Raises: TypeError where that is no number."""
+    array = np.asarray(array_of(value))
+    if array.size != 1 or array.dtype.kind not in "fiub":
+        raise TypeError(f"fit: expected validation(model) to return a number, got {kind(value)}")
+    return float(array.item())
 
 
 def weight(batch: Any) -> int:

@@ -22,7 +22,7 @@ from .feed import EPOCH_ENDS, Batches, Feed, can_be_iterated
 from .history import History
 from .interrupts import Interrupts
 from .log import lines_of_json
-from .measure import evaluating, mean_loss, weight
+from .measure import as_number, evaluating, mean_loss, weight
 from .show import Display, check_show, display
 from .updates import Updates
 
@@ -100,6 +100,11 @@ class Trainer:
             number("Trainer", 0, every_seconds=every_seconds)
         if schedule is not None:
             instance("Trainer", LRScheduler, schedule=schedule)
+            if schedule.optimizer is not optimizer:
+                raise ValueError(
+                    f"Trainer: the {type(schedule).__name__} is of another optimizer than the "
+                    "one that is given; make it with this one"
+                )
         check_show(show)
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.updates = Updates(model, optimizer, loss, clip, carry, k2)
@@ -115,6 +120,7 @@ class Trainer:
         self.waiting: dict[str, Any] | None = None  # the position of a run that is resumed
         self._patience: int | None = None
         self._warmed_up: Feed | None = None
+        self._is_training = False
         self._budget = Budget({}, {})
         self._wish = ""  # why a callback wants to stop
         self._saved = 0.0  # when
@@ -146,7 +152,9 @@ class Trainer:
         as a rule), and with `carry` the state goes from batch to batch.  It comes at the end, and
         after every `validate_every` steps (`math.inf`: never), by default after every epoch.  After
         `patience` validations in a row that were not better than the best one, training ends.  With
-        `patience` the best weights are put back at the end (but not after an interrupt).
+        `patience` the model has its best weights at the end (not when training was interrupted or
+        has diverged); called again, `fit` goes on from the last ones.  What a validation draws at
+        random changes nothing in what comes after it.
 
         Before the clock starts, a step that is undone has compiled what there is to compile.  A
         loss or a gradient that is not finite ends training before it reaches the weights.  After
@@ -154,8 +162,11 @@ class Trainer:
         exit with.  A second Ctrl-C is a KeyboardInterrupt.
 
         Raises: ValueError without any budget, or for options that do not fit together; TypeError
-        for a single batch in place of many.
+        for a single batch in place of many, and for a validation that is no number; RuntimeError
+        where a callback calls it.
         """
+        if self._is_training:
+            raise RuntimeError("fit: this trainer is training; a callback cannot call fit as well")
         limits = {"epochs": epochs, "steps": steps, "seconds": seconds}
         feed = self.feed if self.feed and self.feed.batches is batches else Feed(batches)
         check(feed, limits, {"validate_every": validate_every, "patience": patience})
@@ -169,17 +180,24 @@ class Trainer:
         self._budget, self._wish = Budget(self._done(), limits), ""
         self._saved = time.perf_counter()
         history = self.history
+        self.best.go_on(self.model)
         if history.ended == "patience":  # and asked to go on all the same
             self.best.worse = 0
         history.ended, history.signal = "", 0
         with ExitStack() as stack:
+            self._is_training = True
+            stack.callback(setattr, self, "_is_training", False)
             self._interrupts = stack.enter_context(Interrupts())
             self._write = stack.enter_context(lines_of_json(self.log))
             stack.callback(setattr, self, "_write", _nowhere)
             self._display = stack.enter_context(display(self, self.show))
-            ended = self._train(feed, validate_every)
-            if ended not in ("interrupted", "diverged"):
-                self._finish()
+            try:
+                ended = self._train(feed, validate_every)
+                if ended not in ("interrupted", "diverged"):
+                    self._finish()
+            except (KeyboardInterrupt, SystemExit):
+                history.ended, history.signal = "interrupted", self._interrupts.number
+                raise
             history.ended = ended
             self._write(step=history.steps, ended=ended)
             if self.checkpoint is not None and ended != "diverged":
@@ -194,12 +212,13 @@ class Trainer:
         """
         if self.validation is None:
             raise RuntimeError("Trainer.validate: there is nothing to validate on; give it to fit")
-        history = self.history
-        with evaluating(self.model):
+        history, batches = self.history, self.feed and self.feed.batches
+        found = chance.generators(self.model, batches=batches, validation=self.validation)
+        with evaluating(self.model), chance.put_back(found):
             if can_be_iterated(self.validation, "validation"):
                 value = mean_loss(self.updates.loss_of, self.validation)
             else:
-                value = float(self.validation(self.model))
+                value = as_number(self.validation(self.model))
         if history.validation_steps[-1:] == [history.steps]:  # the same weights once more
             del history.validation_steps[-1], history.validations[-1]
         history.validation_steps.append(history.steps)
@@ -217,10 +236,11 @@ class Trainer:
         """Writes all that training depends on into `path`, or into `checkpoint`.
 
         These are the parameters and ``model.config`` (for `load`), the optimiser, the schedule, the
-        history, the carried state, the best weights so far, where the run stands among the batches,
-        and the random generators: the default one, and those that are attributes of modules, of the
-        batches and of the validation.  A function that makes batches from another source of chance
-        can be an object with ``state_dict`` and ``load_state_dict``, which are used then.
+        history, the carried state, the best weights so far and (where `fit` has put these into the
+        model) the last ones, where the run stands among the batches, and the random generators: the
+        default one, and those that are attributes of modules, of the batches and of the validation.
+        A function that makes batches from another source of chance can be an object with
+        ``state_dict`` and ``load_state_dict``, which are used then.
 
         Raises: CheckpointError where it cannot be written.
         """
@@ -301,12 +321,8 @@ class Trainer:
 
     def _warm_up(self, feed: Feed, batch: Any) -> None:
         """Compiling is no part of the training, nor is what is drawn meanwhile."""
-        found = chance.generators(self.model, batches=feed.batches)
-        before = chance.states(found)
-        try:
+        with chance.put_back(chance.generators(self.model, batches=feed.batches)):
             self.updates.warm_up(batch)
-        finally:
-            chance.set_states(found, before)
         self._warmed_up = feed
 
     def _judge(self) -> None:
@@ -318,11 +334,17 @@ class Trainer:
             self.schedule.step(value)
 
     def _finish(self) -> None:
-        history = self.history
-        if self.validation is not None and history.validation_steps[-1:] != [history.steps]:
-            self.validate()
-        if self._patience is not None:
-            self.best.put_back(self.model)
+        """The last validation; with patience, the best weights."""
+
+        def last_look() -> None:
+            if self.validation is not None and self.history.validation_steps[-1:] != [now]:
+                self.validate()
+
+        now = self.history.steps
+        if self._patience is None:
+            last_look()
+        else:
+            self.best.finish(self.model, last_look)
 
     def _done(self) -> dict[str, float]:
         history = self.history
