@@ -356,6 +356,7 @@ def test_a_demo_runs_as_a_file_and_as_a_module(program, start):
 DRAWING = [path.stem for path in sorted(DEMOS.glob("[!_]*.py")) if path.stem != "claims"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWING)  # claims.py takes longer: its own test draws
 def test_every_demo_draws_a_png(name, run, tmp_path):
     for package in ("matplotlib", "sklearn", "statsmodels"):
