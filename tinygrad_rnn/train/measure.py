@@ -27,6 +27,7 @@ def evaluating(model: Module) -> Iterator[None]:
             module.training = mode
 
 
+@np.errstate(all="ignore")  # where weights have blown up, the loss says so
 def mean_loss(
     loss_of: Callable[[Any, State], tuple[Tensor, State]], batches: Iterable[Any]
 ) -> float:
