@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import kind
+from .checks import kind, outside
 
 Array = np.ndarray
 Dims = int | Sequence[int] | None
@@ -222,10 +222,8 @@ def ids_of(index: Any) -> Array:
 
 def ids_within(name: str, ids: Array, size: int) -> None:
     """Raises: IndexError for an index that is not one of 0 to size - 1."""
-    if ids.size and not 0 <= ids.min() <= ids.max() < size:
-        raise IndexError(
-            f"{name}: ids {ids.min()} to {ids.max()} are out of bounds for size {size}"
-        )
+    if wrong := outside(ids, size):
+        raise IndexError(f"{name}: out of bounds: {wrong}")
 
 
 def key_of(key: Any) -> tuple[Any, ...]:
