@@ -2,12 +2,12 @@
 
 What you will see: an LSTM reads folk tunes in all keys, note by note and bar by bar, and learns
 what comes next; then it is given a key note and goes on alone, reading what it has just written.  A
-tune is drawn as a piano roll, and written as MIDI or WAV.  What it has learnt is measured on many
-tunes, beside the network before training and the folk tunes: how many notes belong to the key that
-it was given, how many of its bars have four beats, how many tunes end on the key note, and how much
-is copied, as the longest run of notes that some folk tune has too.
+tune is drawn as a piano roll, and written to listen to, as MIDI or WAV.  What it has learnt is
+measured on many tunes, beside the network before training and the folk tunes: how many notes belong
+to the key that it was given, how many of its bars have four beats, how many tunes end on the key
+note, and how much is copied, as the longest run of notes that some folk tune has too.
 
-    python demos/music.py --out tune.mid
+    python demos/music.py
     python demos/music.py --note G --temperature 1.2 --out tune.wav
 
 Source: the tunes are traditional or by composers long dead, in our own transcription; the notation
@@ -15,9 +15,11 @@ is that of numbered notes (jianpu).
 """
 
 import argparse
+import os
 import re
 import struct
 import sys
+import tempfile
 import wave
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -283,12 +285,21 @@ def destination(text: str) -> str:
     return text
 
 
+def temporary() -> str:
+    """A new file in the system's folder for temporary files."""
+    with writing(tempfile.gettempdir()):
+        number, name = tempfile.mkstemp(".mid", "tune-")
+        os.close(number)
+    return name
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(__file__, __doc__)
     parser.add(
         "--note", choices=NAMES, default="C", help="that the tune unrolls from (%(default)s)"
     )
-    parser.add("--out", metavar="FILE", type=destination, help="the tune as .mid or .wav")
+    parser.add("--out", metavar="FILE", type=destination,
+               help="the tune as .mid or .wav (a new .mid among temporary files)")  # fmt: skip
     parser.add("--temperature", type=at_least(0, float, above=True), default=0.8,
                help="low plays safe, high dares (%(default)s)")  # fmt: skip
     o = parser.parse_args(arguments)
@@ -311,8 +322,9 @@ def main(arguments: list[str] | None = None) -> int:
     say(f"\nfrom {o.note} on its own, in numbers: {written(tune)}\n")
     say(roll(notes, key))
     say(table(figures))
-    if o.out and notes:
-        say(f"\n{escape(o.out)}: {sum(n.beats for n in notes) * BEAT:.0f} s")
+    if notes:
+        out = o.out or temporary()
+        say(f"\n{escape(out)}: {sum(n.beats for n in notes) * BEAT:.0f} s to listen to")
 
     before, after, _ = figures.values()
     missed = [f"{name} below {goal:.0%}" for name, goal in GOALS.items() if after[name] < goal]
@@ -325,8 +337,8 @@ def main(arguments: list[str] | None = None) -> int:
         "scale and bar are learnt from tunes, and carried on alone", missed,
         lambda figure: draw(figure, notes, key, figures),
     )  # fmt: skip
-    if o.out and notes:
-        with writing(o.out) as path:
+    if notes:
+        with writing(out) as path:
             save(path, notes)
     return code
 

@@ -24,11 +24,12 @@ def demo(monkeypatch):
 
 
 @pytest.fixture
-def run(demo, capsys, tmp_path):
+def run(demo, capsys, tmp_path, monkeypatch):
     """Runs a demo in this process: its exit code, what it printed, and its report.
 
     With `plain`, on the plain tape: for a few steps that is sooner than compiling.
     """
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def runs(name, *options, plain=False):
         report = tmp_path / "report.json"

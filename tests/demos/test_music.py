@@ -91,6 +91,13 @@ def test_a_tiny_budget_runs_through_and_is_honest(run, tmp_path, name):
     assert path.read_bytes().startswith(b"MThd" if name == "tune.mid" else b"RIFF")
 
 
+def test_without_a_name_the_tune_goes_to_a_new_temporary_file(run, tmp_path):
+    ran = run("music", "--seconds", "0.1", plain=True)
+    (path,) = tmp_path.glob("tune-*.mid")
+    assert path.read_bytes().startswith(b"MThd")
+    assert f"{path}: " in ran.out
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -329,7 +329,10 @@ def test_the_file_of_a_model_is_no_run(path):
 @pytest.mark.parametrize(
     ("batches", "says"),
     [
-        (lambda ids: ContiguousBatches(ids[:50], 2, 4), "that of 13 batches an epoch"),
+        (
+            lambda ids: ContiguousBatches(ids[:50], 2, 4),
+            "that of length=50, and this one has length=24",
+        ),
         (lambda ids: DataLoader(ids, 8), "had a ContiguousBatches for batches, not a DataLoader"),
         (lambda ids: [DATA[0]], "not a list"),
     ],

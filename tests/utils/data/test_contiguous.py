@@ -85,15 +85,25 @@ def test_new_batches_go_on_where_the_state_was_taken(given):
     for _ in range(given):
         next(epoch)
     second.load_state_dict(first.state_dict())
-    assert second.state_dict() == {"batch": given, "of": 5}
+    form = {"length": 19, "batch_size": 2, "steps": 4}
+    assert second.state_dict() == {"batch": given, **form}
     rest = [x.tolist() for x, _ in epoch]
     assert [x.tolist() for x, _ in second] == rest
     assert len(rest) == 5 - given
     assert len(list(second)) == 5
-    assert second.state_dict() == {"batch": 0, "of": 5}
+    assert second.state_dict() == {"batch": 0, **form}
 
 
-def test_the_state_of_another_text_is_refused():
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ((80, 2, 4), "that of length=19, and this one has length=39"),
+        ((40, 2, 5), "that of steps=4, and this one has steps=5"),
+        ((80, 4, 4), "that of batch_size=2, and this one has batch_size=4"),
+    ],
+)
+def test_the_state_of_another_text_batch_size_or_number_of_steps_is_refused(other, says):
     state = ContiguousBatches(np.arange(40), 2, 4).state_dict()
-    with pytest.raises(ValueError, match="of 5 batches an epoch, and this one has 10"):
-        ContiguousBatches(np.arange(80), 2, 4).load_state_dict(state)
+    ids, *sizes = other
+    with pytest.raises(ValueError, match=says):
+        ContiguousBatches(np.arange(ids), *sizes).load_state_dict(state)

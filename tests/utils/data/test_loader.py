@@ -206,15 +206,21 @@ def test_a_new_loader_goes_on_where_the_state_was_taken(options, own, given):
 def test_after_a_whole_epoch_the_state_is_that_of_the_beginning():
     loader = DataLoader(Numbers(4), 2, shuffle=True)
     list(loader)
-    assert loader.state_dict() == {"batch": 0, "of": 2, "order": None, "generator": None}
+    form = {"samples": 4, "batch_size": 2, "drop_last": False, "shuffle": True}
+    assert loader.state_dict() == {"batch": 0, "order": None, "generator": None, **form}
 
 
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        (DataLoader(Numbers(10), 3, shuffle=True), "of 5 batches an epoch, and this one has 4"),
-        (DataLoader(Numbers(9), 2, shuffle=True), "orders 10 samples, and the dataset has 9"),
-        (DataLoader(Numbers(10), 2), "not that of shuffle=False"),
+        (DataLoader(Numbers(10), 3, True), "that of batch_size=2, and this one has batch_size=3"),
+        (DataLoader(Numbers(9), 2, True), "that of samples=10, and this one has samples=9"),
+        (DataLoader(Numbers(10), 2), "that of shuffle=True, and this one has shuffle=False"),
+        (
+            DataLoader(Numbers(9), None, True, drop_last=False),
+            "samples=10, batch_size=2, and this one has samples=9, batch_size=None",
+        ),
+        (DataLoader(Numbers(10), 2, True, drop_last=True), "this one has drop_last=True"),
         (DataLoader(Numbers(10), 2, True, generator=tg.Generator(0)), "both have a generator"),
     ],
 )

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...autograd.operations import array_of
 from ...autograd.tensor import Tensor
+from .position import must_match
 
 
 class ContiguousBatches:
@@ -76,17 +77,21 @@ class ContiguousBatches:
         self._batch = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches the last ``for`` has given, of how many."""
-        return {"batch": self._batch, "of": len(self)}
+        """How many batches the last ``for`` has given, and the form of the batches."""
+        return {"batch": self._batch, **self._form()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The next ``for`` goes on where a `state_dict` was taken.
 
         Raises: ValueError for that of another text, batch size or number of steps.
         """
-        if state_dict["of"] != len(self):
-            raise ValueError(
-                f"ContiguousBatches: the state is that of {state_dict['of']} batches an epoch, and "
-                f"this one has {len(self)}: another text, batch_size or steps"
-            )
+        must_match("ContiguousBatches", self._form(), state_dict)
         self._begin = self._batch = state_dict["batch"]
+
+    def _form(self) -> dict[str, Any]:
+        """What has to be the same where a state is taken up."""
+        return {
+            "length": len(self._inputs),  # of each stream
+            "batch_size": self.batch_size,
+            "steps": self.steps,
+        }

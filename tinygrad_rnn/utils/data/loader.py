@@ -8,6 +8,7 @@ import numpy as np
 
 from ...autograd.creation import Generator, rng_of
 from .collate import default_collate, default_convert
+from .position import must_match
 
 Position = tuple[Sequence[int], int]  # the order of an epoch, and how many batches it has given
 
@@ -94,36 +95,36 @@ class DataLoader:
         self._at = None
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches the last ``for`` has given, of how many; the order; the generator."""
+        """How many batches the last ``for`` has given; the order; the generator; the form."""
         order, batch = self._at or (None, 0)
         generator = None if self.generator is None else self.generator.get_state()
         numbers = np.array(order) if self.shuffle and order is not None else None
-        return {"batch": batch, "of": len(self), "order": numbers, "generator": generator}
+        return {"batch": batch, "order": numbers, "generator": generator, **self._form()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The next ``for`` goes on where a `state_dict` was taken.
 
         Raises: ValueError for that of another dataset, batch size or way of shuffling.
         """
+        must_match("DataLoader", self._form(), state_dict)
         batch, order = state_dict["batch"], state_dict["order"]
-        if state_dict["of"] != len(self):
-            raise ValueError(
-                f"DataLoader: the state is that of {state_dict['of']} batches an epoch, and this "
-                f"one has {len(self)}: another dataset or batch_size"
-            )
-        if batch and (order is not None) != self.shuffle:
-            raise ValueError(f"DataLoader: the state is not that of shuffle={self.shuffle}")
         if order is not None and sorted(order.tolist()) != [*range(len(self.dataset))]:
-            raise ValueError(
-                f"DataLoader: the state orders {len(order)} samples, and the dataset has "
-                f"{len(self.dataset)}"
-            )
+            raise ValueError("DataLoader: the state's order is not one of the dataset's samples")
         if (state_dict["generator"] is None) != (self.generator is None):
             raise ValueError("DataLoader: the state and this one must both have a generator")
         if self.generator is not None:
             self.generator.set_state(state_dict["generator"])
         numbers = range(len(self.dataset)) if order is None else order.tolist()
         self._going_on = self._at = (numbers, batch) if batch else None
+
+    def _form(self) -> dict[str, Any]:
+        """What has to be the same where a state is taken up."""
+        return {
+            "samples": len(self.dataset),
+            "batch_size": self.batch_size,
+            "drop_last": self.drop_last,
+            "shuffle": self.shuffle,
+        }
 
     def _batch(self, order: Sequence[int], batch: int) -> Any:
         if self.batch_size is None:
