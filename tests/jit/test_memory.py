@@ -35,8 +35,18 @@ def test_zeros_are_zeros_in_used_memory():
     assert not memory.zeros(SHAPE, np.float32).any()
 
 
-def test_small_arrays_are_numpys_own():
-    assert memory.empty((3, 4), np.float32).base is None
+def test_small_arrays_are_not_kept():
+    array = memory.empty((3, 4), np.float32)
+    del array
+    assert not any(memory._free.values())
+
+
+@pytest.mark.parametrize("shape", [(3, 4), SHAPE])
+def test_arrays_begin_with_a_cache_line(shape):
+    arrays = [memory.empty(shape, np.float32) for _ in range(5)]
+    assert {array.ctypes.data % memory.LINE for array in arrays} == {0}
+    del arrays[::2]
+    assert memory.empty(shape, np.float32).ctypes.data % memory.LINE == 0
 
 
 def test_arrays_are_as_compiled_code_wants_them():

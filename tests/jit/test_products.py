@@ -56,7 +56,7 @@ def test_a_product_is_right_for_any_number_of_columns(which, dtype, rng):
 
 @DTYPES
 def test_a_product_is_right_for_any_number_of_rows_terms_and_steps(which, dtype, rng):
-    for rows in (*range(1, 31), 48, 97, 150):
+    for rows in (*range(1, 54), 97, 150):
         sizes = int(rng.integers(1, 41)), int(rng.integers(1, 71)), int(rng.integers(1, 5))
         check_product(which, dtype, rng, (rows, *sizes))
 

@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .memory import aligned
 from .numpy_kit import Array, Piece
 from .products import BLOCK, Products
 
 CHUNK = 512
 """Columns of a gradient computed at once: a block of them fills half of the second cache."""
-LINE = 64
-"""Bytes of a cache line."""
 
 
 class Calls(NamedTuple):
@@ -46,18 +45,12 @@ def calls(made: Products, dtype: np.dtype) -> Calls:
         start: int = array.ctypes.data
         return start + (row * array.shape[1] + column) * dtype.itemsize
 
-    def space(numbers: int) -> Array:
-        """Uninitialised, from the start of a cache line: a wide load across two costs double."""
-        array = np.empty(numbers + LINE // dtype.itemsize, dtype)
-        start = -array.ctypes.data % LINE // dtype.itemsize
-        return array[start : start + numbers]
-
     def pack(b: Array, row: int, column: int, K: int, N: int, transposed: bool) -> Array:
         if b.flags.f_contiguous and not b.flags.c_contiguous:
             b, row, column, transposed = b.T, column, row, not transposed
         b = np.ascontiguousarray(b)
         start = part(b, row, column, *((N, K) if transposed else (K, N)))
-        packed = space(made.packed_size(K, N))
+        packed = aligned(made.packed_size(K, N) * dtype.itemsize).view(dtype)
         run_pack(start, b.shape[1], K, N, transposed, packed.ctypes.data)
         return packed
 
@@ -91,7 +84,7 @@ def calls(made: Products, dtype: np.dtype) -> Calls:
         wanted = 0
         if sums is not None and sums_of:
             wanted = part(sums.reshape(1, -1), 0, 0, 1, (M, N)[sums_of - 1])
-        scratch = space(BLOCK * (min(N, CHUNK) + 4 * made.half))
+        scratch = aligned(BLOCK * (min(N, CHUNK) + 4 * made.half) * dtype.itemsize)
         for first in range(0, N, CHUNK):
             lo0, hi0 = min(first, N0), min(first + CHUNK, N0)
             lo1, hi1 = max(first - N0, 0), max(first + CHUNK - N0, 0)

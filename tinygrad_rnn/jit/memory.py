@@ -1,4 +1,4 @@
-"""Large arrays that are made anew in every step get the memory of the last step.
+"""Memory of arrays: from the start of a cache line on, and for large ones that of the last step.
 
 What the system gives anew it must first fill with zeros, page by page: at two layers of 256 units
 that took as long as all the rest.  So a block that is no longer used is kept, for the next array of
@@ -14,6 +14,8 @@ LARGE = 2**20
 """Bytes from which memory is kept."""
 MOST = 2**30
 """Bytes that are kept at most."""
+LINE = 64
+"""Bytes of a cache line, and of the widest register."""
 
 _free: dict[int, list[np.ndarray]] = {}  # by size, those used last at the end
 _kept = 0  # bytes in it
@@ -40,14 +42,21 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < LARGE:
-        return np.empty(shape, dtype)
+        return aligned(size).view(dtype).reshape(shape)
     try:
         memory = _free[size].pop()  # another thread may take the last one at the same time
         _kept -= size
     except LookupError:
         release(size)
-        memory = np.empty(size, np.uint8)
+        memory = aligned(size)
     return np.asarray(Block(memory)).view(dtype).reshape(shape)
+
+
+def aligned(size: int) -> np.ndarray:
+    """Uninitialised bytes from the start of a cache line on: a register across two takes twice."""
+    memory = np.empty(size + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size]
 
 
 def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -20,7 +20,7 @@ from .simd import Simd
 from .tile import VECTORS, panels_at_once, tile_word
 
 TALL = 48
-"""Rows that a panel serves while they stay in cache; a multiple of all tiles' heights."""
+"""Rows that a panel serves, or a few more, while they stay in cache."""
 BLOCK = 256
 """Rows that a gradient sums at once."""
 
@@ -46,6 +46,7 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
     half_tile = tile_word(dtype, simd.lanes(dtype), simd.half_heights, 1)
     view, transpose = view_word(dtype), transpose_word(dtype, half)
     strip = min(highest, width)  # columns of L in one tile, and in one panel
+    tall = -(-TALL // highest) * highest
 
     def product(a, a_row, a_k, rows, K, packed, c, c_row, N, add, steps, a_step):
         """``C[s * rows + i, j] (+)= sum_k A[s][i, k] * W[k, j]``.
@@ -57,8 +58,8 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
             rows, steps = rows * steps, 1
         n = N if N % width > half else N - N % width
         low = at_one if rows == 1 else at_two if rows == 2 else width
-        rows_at_once = TALL if rows > 2 * TALL else rows
-        steps_at_once = max(1, TALL // max(1, rows))
+        rows_at_once = tall if rows > 2 * tall else rows
+        steps_at_once = max(1, tall // max(1, rows))
         for first_step in range(0, steps, steps_at_once):
             for first in range(0, rows, max(1, rows_at_once)):
                 last, j = min(rows, first + rows_at_once), 0
@@ -66,9 +67,11 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
                     for s in range(first_step, min(steps, first_step + steps_at_once)):
                         i = first
                         while i < last:
-                            m = min(last - i, highest)
-                            if highest < last - i < 2 * highest:
-                                m = (last - i + 1) // 2  # two tiles of middle height: both are fast
+                            # As few tiles as can be, of like heights; the highest alone is odd.
+                            tiles = (last - i + highest - 1) // highest
+                            m = (last - i + tiles - 1) // tiles
+                            if m < highest:
+                                m = min(m + m % 2, last - i)
                             left = a + size * (s * a_step + i * a_row)
                             target = c + size * ((s * rows + i) * c_row + j)
                             panel = packed + size * j * K
@@ -145,8 +148,14 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
                     m = min(strip, M - i)
                     stride = half if m <= half else width
                     begin = source + size * (last * source_row + i)
-                    for k in range(some):
-                        copy(left + size * k * stride, begin - size * k * source_row, size * m)
+                    if m == strip:  # so many bytes are known to the compiler
+                        for k in range(some):
+                            target = left + size * k * stride
+                            copy(target, begin - size * k * source_row, size * strip)
+                    else:
+                        for k in range(some):
+                            target = left + size * k * stride
+                            copy(target, begin - size * k * source_row, size * m)
                     if left_sums != 0:
                         sums = left_sums + size * (before + i)
                         call(product, (one, 0, 0, 1, some, left, sums, 0, m, 1, 1, 0))
