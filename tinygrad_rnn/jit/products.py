@@ -40,7 +40,7 @@ class Products(NamedTuple):
 
 def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
     size, half = dtype.itemsize, simd.lanes(dtype)
-    width, highest = half * VECTORS, simd.heights[-1]
+    width, heights, highest = half * VECTORS, simd.heights, simd.heights[-1]
     at_one, at_two = (panels_at_once(height) * width for height in (1, 2))
     whole_tile = tile_word(dtype, simd.lanes(dtype), simd.heights, VECTORS)
     half_tile = tile_word(dtype, simd.lanes(dtype), simd.half_heights, 1)
@@ -67,11 +67,11 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
                     for s in range(first_step, min(steps, first_step + steps_at_once)):
                         i = first
                         while i < last:
-                            # As few tiles as can be, of like heights; the highest alone is odd.
+                            # As few tiles as can be, of like heights, but of those that there are.
                             tiles = (last - i + highest - 1) // highest
                             m = (last - i + tiles - 1) // tiles
-                            if m < highest:
-                                m = min(m + m % 2, last - i)
+                            while m < last - i and m not in heights:
+                                m += 1
                             left = a + size * (s * a_step + i * a_row)
                             target = c + size * ((s * rows + i) * c_row + j)
                             panel = packed + size * j * K

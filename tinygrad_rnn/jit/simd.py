@@ -25,8 +25,8 @@ class Simd(NamedTuple):
 
 
 KINDS = {
-    "avx512": Simd(64, (1, 2, 4, 6, 8, 10, 12, 13), (4, 13)),  # 32 registers
-    "neon": Simd(16, (1, 2, 4, 6, 8, 10, 12, 13), (4, 13)),  # 32 registers
+    "avx512": Simd(64, (1, 2, 4, 6, 8, 12, 13), (4, 13)),  # 32 registers
+    "neon": Simd(16, (1, 2, 4, 6, 8, 12, 13), (4, 13)),  # 32 registers
     "avx2": Simd(32, (1, 2, 4, 6), (2, 6)),  # 16 registers
     "sse": Simd(16, (1, 2, 4, 6), (2, 6)),  # 16 registers, and what any processor can do
 }
