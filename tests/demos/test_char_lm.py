@@ -228,7 +228,7 @@ def test_a_resumed_run_goes_on_where_it_was(here, book, tmp_path):
     ("options", "says"),
     [
         (["--hidden", "13"], r"--hidden: the model in .* has 12"),
-        (["--batch", "3"], r"ContiguousBatches: the state is that of \d+ batches an epoch"),
+        (["--batch", "3"], "the state is that of .*batch_size=4, and this one has .*batch_size=3"),
         (["--text", str(DEMO)], "the text has characters that the model does not know: "),
         (["--compare"], "--compare trains three models, and goes without --save and --resume"),
     ],
