@@ -61,3 +61,9 @@ def test_no_more_is_kept_than_the_bound(monkeypatch):
     arrays = [memory.empty(SHAPE, np.float32) for _ in range(5)]
     del arrays
     assert 0 < memory._kept <= 3_000_000
+
+
+def test_the_address_of_an_array_writable_or_not_empty_or_not():
+    arrays = np.ones((3, 4)), np.ones((3, 4))[1:], np.ones((0, 4)), np.ones((3, 4), np.float32)
+    arrays[1].flags.writeable = False
+    assert [memory.address(array) for array in arrays] == [array.ctypes.data for array in arrays]

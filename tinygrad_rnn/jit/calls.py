@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .memory import aligned
+from .memory import address, aligned
 from .numpy_kit import Array, Piece
 from .products import BLOCK, Products
 
@@ -42,8 +42,7 @@ def calls(made: Products, dtype: np.dtype) -> Calls:
                 f"{row + rows} and columns {column} to {column + columns}, got {array.dtype} "
                 f"{array.shape} with strides {array.strides}"
             )
-        start: int = array.ctypes.data
-        return start + (row * array.shape[1] + column) * dtype.itemsize
+        return address(array) + (row * array.shape[1] + column) * dtype.itemsize
 
     def pack(b: Array, row: int, column: int, K: int, N: int, transposed: bool) -> Array:
         if b.flags.f_contiguous and not b.flags.c_contiguous:
@@ -51,7 +50,7 @@ def calls(made: Products, dtype: np.dtype) -> Calls:
         b = np.ascontiguousarray(b)
         start = part(b, row, column, *((N, K) if transposed else (K, N)))
         packed = aligned(made.packed_size(K, N) * dtype.itemsize).view(dtype)
-        run_pack(start, b.shape[1], K, N, transposed, packed.ctypes.data)
+        run_pack(start, b.shape[1], K, N, transposed, address(packed))
         return packed
 
     def tall(
@@ -60,7 +59,7 @@ def calls(made: Products, dtype: np.dtype) -> Calls:
     ) -> None:  # fmt: skip
         left, target = part(a, lo, a_column, hi - lo, K), part(c, lo, c_column, hi - lo, N)
         run_product(
-            *(left, a.shape[1], 1, hi - lo, K, packed.ctypes.data),
+            *(left, a.shape[1], 1, hi - lo, K, address(packed)),
             *(target, c.shape[1], N, add, 1, 0),
         )
 
@@ -95,7 +94,7 @@ def calls(made: Products, dtype: np.dtype) -> Calls:
                 *(right0 + lo0 * dtype.itemsize, row0, hi0 - lo0),
                 *(right1 + lo1 * dtype.itemsize, row1, min(hi1, N1) - lo1),
                 *(rows, target + first * dtype.itemsize, out.shape[1], add),
-                *(of_left, of_right, one.ctypes.data, scratch.ctypes.data),
+                *(of_left, of_right, address(one), address(scratch)),
             )
 
     return Calls(pack, tall, gradient)
