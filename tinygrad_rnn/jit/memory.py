@@ -60,7 +60,7 @@ def aligned(size: int) -> np.ndarray:
     return memory[start : start + size]
 
 
-def address(array: np.ndarray) -> int:
+def address(array: Any) -> int:
     """Where a C-contiguous array begins; ``array.ctypes.data`` would take four times as long."""
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))
