@@ -48,6 +48,8 @@ def dims_of(dim: Dims, ndim: int) -> tuple[int, ...]:
 
 def dim_of(dim: Any, ndim: int) -> int:
     """The one dim that `dim` names, counted from the front; 0 dimensions count as one."""
+    if type(dim) is int and -ndim <= dim < ndim:  # nearly always: the short way
+        return dim % ndim
     if type(dim) is not int and not isinstance(dim, np.integer):
         raise TypeError(f"expected dim to be one integer, got {dim!r}")
     within(int(dim), ndim)

@@ -452,9 +452,10 @@ def _backward(
     seeds = [_seed(i, end, g) for i, (end, g) in enumerate(pairs)]
     starts = zip(map(place, ends), seeds if create_graph else map(array_of, seeds), strict=True)
     found: dict[Key, Any] = {}
+    observers = mode.observers
     with enable_grad():
         for step in walk(starts, found, wanted, keep, _ON_TENSORS if create_graph else None):
-            for observer in mode.observers:
+            for observer in observers:
                 observer.walked(*step)
     return found
 

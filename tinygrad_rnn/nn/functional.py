@@ -125,18 +125,19 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Raises: ValueError where the number of features is not I.
     """
     input = as_tensor(input)
-    if weight.ndim != 2:
-        raise ValueError(f"linear: expected a weight of shape (O, I), got {weight.shape}")
-    if input.shape[-1:] != weight.shape[1:]:
-        features = f"has {input.shape[-1]} features" if input.ndim else "has none"
+    shape, of_weight = input.shape, weight.shape
+    if len(of_weight) != 2:
+        raise ValueError(f"linear: expected a weight of shape (O, I), got {of_weight}")
+    if shape[-1:] != of_weight[1:]:
+        features = f"has {shape[-1]} features" if shape else "has none"
         raise ValueError(
-            f"linear: x of shape {input.shape} {features}; expected {weight.shape[-1]}, as the "
-            f"weight (O, I) has shape {weight.shape}"
+            f"linear: x of shape {shape} {features}; expected {of_weight[1]}, as the weight (O, I) "
+            f"has shape {of_weight}"
         )
     if bias is None:
         return Tensor.apply(primitives.linear, *Tensor.alike("linear", input, weight))
-    if bias.shape != weight.shape[:1]:
-        raise ValueError(f"linear: the bias has shape {bias.shape}; expected {weight.shape[:1]}")
+    if bias.shape != of_weight[:1]:
+        raise ValueError(f"linear: the bias has shape {bias.shape}; expected {of_weight[:1]}")
     return Tensor.apply(primitives.linear, *Tensor.alike("linear", input, weight, bias))
 
 
