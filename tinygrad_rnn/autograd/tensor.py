@@ -452,7 +452,7 @@ def _backward(
     seeds = [_seed(i, end, g) for i, (end, g) in enumerate(pairs)]
     starts = zip(map(place, ends), seeds if create_graph else map(array_of, seeds), strict=True)
     found: dict[Key, Any] = {}
-    observers = mode.observers
+    observers = mode.observers  # looked up once: a walk may have a million steps
     with enable_grad():
         for step in walk(starts, found, wanted, keep, _ON_TENSORS if create_graph else None):
             for observer in observers:

@@ -67,7 +67,7 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
                     for s in range(first_step, min(steps, first_step + steps_at_once)):
                         i = first
                         while i < last:
-                            # As few tiles as can be, of like heights, but of those that there are.
+                            # As few tiles as can be, of like heights; between `heights` there are none.
                             tiles = (last - i + highest - 1) // highest
                             m = (last - i + tiles - 1) // tiles
                             while m < last - i and m not in heights:
@@ -148,7 +148,7 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
                     m = min(strip, M - i)
                     stride = half if m <= half else width
                     begin = source + size * (last * source_row + i)
-                    if m == strip:  # so many bytes are known to the compiler
+                    if m == strip:  # a constant, which the compiler turns into a few moves
                         for k in range(some):
                             target = left + size * k * stride
                             copy(target, begin - size * k * source_row, size * strip)
