@@ -67,7 +67,7 @@ def products(dtype: np.dtype, simd: Simd, make: Decorators) -> Products:
                     for s in range(first_step, min(steps, first_step + steps_at_once)):
                         i = first
                         while i < last:
-                            # As few tiles as can be, of like heights; between `heights` there are none.
+                            # As few tiles as can be, alike in height; there are those of `heights`.
                             tiles = (last - i + highest - 1) // highest
                             m = (last - i + tiles - 1) // tiles
                             while m < last - i and m not in heights:
