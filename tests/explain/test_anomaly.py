@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
-from tinygrad_rnn.autograd.recording import mode
+from tinygrad_rnn.autograd.recording import thread
 from tinygrad_rnn.explain import Place
 from tinygrad_rnn.nn import functional as F
 
@@ -28,7 +28,7 @@ def line_of(text):
 def error_of(function, model=None):
     with pytest.raises(tg.AnomalyError) as caught, tg.detect_anomaly(model):
         function()
-    assert mode.observers == ()
+    assert thread.mode.observers == ()
     error = caught.value
     if error.line is not None:
         assert Path(error.line.file).name == HERE

@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn, optim
-from tinygrad_rnn.autograd.recording import mode
+from tinygrad_rnn.autograd.recording import thread
 from tinygrad_rnn.autograd.tape import tape
 from tinygrad_rnn.explain import Place, place_of, watch
 
@@ -207,7 +207,7 @@ def test_an_exception_inside_ends_modules_loops_and_the_watching():
     assert log.told[-3:] == [("enter", "Fails"), ("leave", None), ("step", None)]
     with pytest.raises(KeyError), watch():
         raise KeyError
-    assert mode.observers == ()
+    assert thread.mode.observers == ()
 
 
 def test_several_watch_at_once_and_stop_in_any_order():

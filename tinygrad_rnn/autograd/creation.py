@@ -10,7 +10,7 @@ import numpy as np
 
 from .arguments import array_of, given_sizes
 from .promotion import FLOAT, NUMBERS
-from .recording import mode
+from .recording import thread
 from .signatures import lacks
 from .tensor import Tensor
 
@@ -189,8 +189,8 @@ def rng_of(generator: Generator | None) -> np.random.Generator:
 
 def drawn(generator: Generator | None, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
     """The tensor of what `draw` takes from a generator: every random tensor is made here."""
-    if mode.tracer is not None:
-        return mode.tracer.drawn(generator, draw)
+    if thread.mode.tracer is not None:
+        return thread.mode.tracer.drawn(generator, draw)
     return Tensor(draw(rng_of(generator)))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import tensors_of
-from .recording import mode
+from .recording import thread
 from .tensor import Tensor, grad
 
 DIRECTIONS = 3  # random directions for each input
@@ -110,7 +110,7 @@ def _inputs(name: str, inputs: Any) -> list[Tensor]:
     given = tensors_of(name, Tensor, inputs)
     if not any(x.requires_grad for x in given):
         raise ValueError(f"{name} expects at least one input with requires_grad=True")
-    if not mode.recording:
+    if not thread.mode.recording:
         raise RuntimeError(f"{name}: nothing is recorded inside no_grad(); call it outside")
     return given
 

@@ -7,8 +7,8 @@ from contextlib import ContextDecorator
 from typing import Any, Self
 
 
-class _Mode(threading.local):
-    """What `mode` holds, for each thread.
+class _Mode:
+    """Whether a thread records what it computes, and who else wants to see it.
 
     An observer sees everything that is computed, and changes nothing::
 
@@ -30,8 +30,13 @@ class _Mode(threading.local):
         self.before: list[bool] = []
 
 
-mode = _Mode()
-"""Whether this thread records what it computes, and who else wants to see it."""
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.mode = _Mode()
+
+
+thread = _Thread()
+"""This thread: ``thread.mode`` is its own."""
 
 
 class _Recording(ContextDecorator):
@@ -50,12 +55,13 @@ class _Recording(ContextDecorator):
         return super().__call__(function)
 
     def __enter__(self) -> Self:
+        mode = thread.mode
         mode.before.append(mode.recording)
         mode.recording = self.on
         return self
 
     def __exit__(self, *exception: object) -> None:
-        mode.recording = mode.before.pop()
+        thread.mode.recording = thread.mode.before.pop()
 
 
 class no_grad(_Recording):  # noqa: N801 (PyTorch's name)
@@ -75,6 +81,7 @@ class enable_grad(_Recording):  # noqa: N801 (PyTorch's name)
 
 def is_grad_enabled() -> bool:
     """Whether this thread records what it computes."""
+    mode = thread.mode
     if mode.tracer is not None:
         mode.tracer.asked("whether gradients are recorded")
     return mode.recording

@@ -17,7 +17,7 @@ from .arguments import Array, array_of, key_of, mask_of, tensors_of, writable
 from .checks import kind
 from .operations import Operations
 from .promotion import FLOAT, NUMBERS, promoted
-from .recording import enable_grad, mode
+from .recording import enable_grad, thread
 from .signatures import complete, lacks
 from .tape import Edge, Key, Node, changed, walk
 
@@ -184,8 +184,8 @@ class Tensor(Operations):
 
     def _read(self) -> Array:
         """The array, for somebody who wants to know the values, or writes over them."""
-        if mode.tracer is not None:
-            mode.tracer.touched()
+        if thread.mode.tracer is not None:
+            thread.mode.tracer.touched()
         return self._array
 
     def numpy_leaf(self) -> Array:
@@ -262,7 +262,7 @@ class Tensor(Operations):
         return self
 
     def _allow_change(self, other: Any, what: str) -> None:
-        if mode.recording and (
+        if thread.mode.recording and (
             self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)
         ):
             raise RuntimeError(
@@ -273,7 +273,7 @@ class Tensor(Operations):
         writable(self._array, what)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if mode.recording:
+        if thread.mode.recording:
             raise RuntimeError(
                 "x[i] = v is an in-place operation, which is not recorded. Use where(mask, v, x) "
                 "or cat for a new tensor, or do it inside `with tinygrad_rnn.no_grad():`"
@@ -315,7 +315,7 @@ class Tensor(Operations):
         if constants:  # a NumPy number would widen float32
             constants = {k: _operand(value, name) for k, value in constants.items()}
         inputs = _alike(name, inputs)
-        if kernels.rows and name in kernels.rows and mode.tracer is None:
+        if kernels.rows and name in kernels.rows and thread.mode.tracer is None:
             sizes = [x._array.size for x in inputs if isinstance(x, Tensor)]
             if max(sizes, default=0) > kernels.MANY:
                 return _record(kernels.rows[name], inputs, constants)
@@ -329,8 +329,8 @@ class Tensor(Operations):
     @staticmethod
     def ungraded(function: Callable[..., Any], *inputs: Any, **options: Any) -> Tensor:
         """A function of arrays through which no gradient passes: a comparison, argmax."""
-        if mode.tracer is not None:
-            return mode.tracer.ungraded(function, inputs, options)
+        if thread.mode.tracer is not None:
+            return thread.mode.tracer.ungraded(function, inputs, options)
         return Tensor(np.asarray(function(*map(array_of, inputs), **options)))
 
 
@@ -346,6 +346,7 @@ def _alike(name: str, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[str, Any]) -> Any:
+    mode = thread.mode
     if mode.tracer is not None:
         return mode.tracer.apply(primitive, inputs, options)
     arrays: list[Any] = []
@@ -377,7 +378,7 @@ def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[
 def _result(value: Any, node: Node | None) -> Tensor:
     """The Tensor of a value that a primitive gave: the next output of `node`."""
     tensor = _new(Tensor)
-    tensor._array = array = value if type(value) is np.ndarray else np.asarray(value)
+    tensor._array = array = value if type(value) is Array else np.asarray(value)
     tensor._edge = tensor._grad = None
     tensor.wants_grad = False
     if node is not None:
@@ -446,13 +447,13 @@ def _backward(
     create_graph: bool,
 ) -> dict[Key, Any]:
     """Walks back from `ends`: the gradient of every leaf, or of the wanted keys."""
-    if mode.tracer is not None:
-        mode.tracer.touched()
+    if thread.mode.tracer is not None:
+        thread.mode.tracer.touched()
     pairs = zip(ends, gradients, strict=True)
     seeds = [_seed(i, end, g) for i, (end, g) in enumerate(pairs)]
     starts = zip(map(place, ends), seeds if create_graph else map(array_of, seeds), strict=True)
     found: dict[Key, Any] = {}
-    observers = mode.observers  # looked up once: a walk may have a million steps
+    observers = thread.mode.observers  # looked up once: a walk may have a million steps
     with enable_grad():
         for step in walk(starts, found, wanted, keep, _ON_TENSORS if create_graph else None):
             for observer in observers:
@@ -462,7 +463,7 @@ def _backward(
 
 def place(x: Tensor) -> Edge:
     """Where the gradient of x is added up."""
-    return x._edge or (x, 0, x.shape, x.dtype)
+    return x._edge or (x, 0, x._array.shape, x._array.dtype)
 
 
 def _seed(i: int, end: Tensor, gradient: Any) -> Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
-from ..autograd.recording import mode
+from ..autograd.recording import thread
 from ..autograd.tape import Node
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
@@ -62,15 +62,17 @@ class watch:  # noqa: N801 (like no_grad)
     # ------------------------------------------------------------------------ with
 
     def __enter__(self) -> Self:
-        if self in mode.observers:
+        if self in thread.mode.observers:
             raise RuntimeError(f"{type(self).__name__}: this one is at work already; make another")
         self.open, self.steps = [], []
         self._names = {} if self.model is None else _names(self.model, "")
-        mode.observers = (*mode.observers, self)
+        thread.mode.observers = (*thread.mode.observers, self)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        mode.observers = tuple([other for other in mode.observers if other is not self])
+        thread.mode.observers = tuple(
+            [other for other in thread.mode.observers if other is not self]
+        )
 
     @property
     def place(self) -> Place:

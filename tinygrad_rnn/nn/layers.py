@@ -7,7 +7,7 @@ import numpy as np
 
 from ..autograd.checks import kind, probability, whole
 from ..autograd.functions import as_tensor, cat, stack
-from ..autograd.recording import mode
+from ..autograd.recording import thread
 from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 from ..recurrent.scan import scan
@@ -227,7 +227,7 @@ class Stacked(Recurrent):
     def _samples(self) -> bool:
         """Whether only results are wanted, and all layers can take a step at once."""
         drops = self.training and self.dropout and self.num_layers > 1
-        watched = mode.recording or mode.observers or mode.tracer is not None
+        watched = thread.mode.recording or thread.mode.observers or thread.mode.tracer is not None
         return not (watched or self.bidirectional or drops)
 
     def _check_state(self, state: State, expected: tuple[int, ...]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from .. import jit
 from ..autograd.functions import log_softmax, logsumexp, where
 from ..autograd.operations import array_of
-from ..autograd.recording import mode
+from ..autograd.recording import thread
 from ..autograd.signatures import refuse
 from ..autograd.tensor import Tensor
 from ..recurrent.fuse import fuse
@@ -71,7 +71,7 @@ def _fits_one_pass(logits: Tensor) -> bool:
     """Whether `_surprise`, which compares ids in the dtype of the logits, is right and quicker."""
     if logits.dtype not in WHOLE or logits.ndim != 2 or logits.shape[1] > WHOLE[logits.dtype]:
         return False
-    return logits.numel() > MANY and jit.in_use() and mode.tracer is None
+    return logits.numel() > MANY and jit.in_use() and thread.mode.tracer is None
 
 
 @fuse

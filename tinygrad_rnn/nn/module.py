@@ -11,7 +11,7 @@ import numpy as np
 
 from ..autograd.creation import tensor
 from ..autograd.operations import array_of
-from ..autograd.recording import mode, no_grad
+from ..autograd.recording import no_grad, thread
 from ..autograd.signatures import lacks
 from ..autograd.tensor import Tensor
 
@@ -53,7 +53,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        observers = mode.observers
+        observers = thread.mode.observers
         if not observers:
             return self.forward(*args, **options)
         for observer in observers:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..autograd.primitives import Array
-from ..autograd.recording import enable_grad, mode, no_grad
+from ..autograd.recording import enable_grad, no_grad, thread
 from ..autograd.signatures import lacks
 from ..autograd.tape import changed
 from ..autograd.tensor import Tensor
@@ -71,7 +71,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for observer in mode.observers:
+        for observer in thread.mode.observers:
             observer.updates(self)
         with no_grad():
             for group in self.param_groups:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..autograd.creation import drawn, rng_of
 from ..autograd.functions import cat
-from ..autograd.recording import mode
+from ..autograd.recording import thread
 from ..autograd.tensor import Tensor
 from .unroll import shaped
 
@@ -92,7 +92,7 @@ class _Signature:
         from .program import CannotCompile
         from .readings import reading_of
 
-        if not self.fits or mode.tracer is not None:
+        if not self.fits or thread.mode.tracer is not None:
             return self.run_plainly(inputs)
         rows = [self._flat(inputs[i]) for i in self.rows]
         try:
@@ -173,7 +173,7 @@ class _Signature:
     def _wanted(self, rows: Sequence[Tensor], leaves: Sequence[Any]) -> frozenset[str]:
         from .readings import wanted_leaves
 
-        if not mode.recording:
+        if not thread.mode.recording:
             return frozenset()
         names = ["x", *(f"draw{i}" for i in range(len(rows) - 1))]
         found = {name for name, row in zip(names, rows, strict=True) if row.requires_grad}

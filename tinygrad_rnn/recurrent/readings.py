@@ -14,7 +14,7 @@ from .. import jit
 from ..autograd import primitives
 from ..autograd.creation import rng_of
 from ..autograd.operations import array_of
-from ..autograd.recording import mode
+from ..autograd.recording import thread
 from ..autograd.tape import changed_since
 from ..autograd.tensor import Tensor
 from .plan import Plan
@@ -36,7 +36,7 @@ class Reading:
 
     def wanted(self, xs: Tensor, state: State, leaves: Sequence[Any]) -> frozenset[str]:
         """The names of the arrays whose gradients are wanted; leaves as they are in this call."""
-        if not mode.recording:
+        if not thread.mode.recording:
             return frozenset()
         found = {"x"} if xs.requires_grad else set()
         found |= {f"state{i}" for i, part in enumerate(flat(state)) if part.requires_grad}
@@ -79,7 +79,7 @@ _readings: dict[int, tuple[Any, dict[Any, Reading]]] = {}
 
 def read(cell: Any, xs: Tensor, state: State) -> Reading:
     """What was read of a cell, now or earlier.  Raises: CannotCompile."""
-    if mode.tracer is not None:
+    if thread.mode.tracer is not None:
         raise CannotCompile("it runs inside another cell that is being read")
     found = _readings.get(id(cell))
     known = _remembered(cell) if found is None else found[1]
@@ -103,7 +103,7 @@ def reading_of(known: dict[Any, Reading], cell: Any, x: np.ndarray, state: State
     """
     if not switch.on:
         raise CannotCompile("it was switched off: compiled(False)")
-    if mode.observers:
+    if thread.mode.observers:
         raise CannotCompile("somebody observes every step")
     if reason := jit.why_absent():
         raise CannotCompile(f"nothing can be compiled: {reason}")

@@ -13,7 +13,7 @@ import numpy as np
 from ..autograd import primitives as P
 from ..autograd.functions import as_tensor, stack, where
 from ..autograd.primitives import dims_of
-from ..autograd.recording import mode
+from ..autograd.recording import thread
 from ..autograd.tensor import Tensor
 from .program import Value
 
@@ -41,12 +41,12 @@ def logsumexp(a: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 def cumsum(a: Tensor, dim: int) -> Tensor:
     """Column after column, or a product with a triangle of ones where no 0 * inf can be in it."""
-    made_by = mode.tracer.step.made_by(a.value)  # type: ignore[attr-defined]
+    made_by = thread.mode.tracer.step.made_by(a.value)  # type: ignore[attr-defined]
     if made_by and made_by.said == "softmax":
         ones = Tensor.ungraded(np.tri, a.shape[dim], dtype=a.dtype)
         return (a.transpose(dim, -1) @ ones.T).transpose(dim, -1)
     if a.shape[dim] > FEW:
-        raise mode.tracer.refuse(
+        raise thread.mode.tracer.refuse(
             f"cumsum of {a.shape[dim]} values: a loop adds up {FEW} at most, or those of a softmax"
         )
     sums, *others = a.unbind(dim)
@@ -58,7 +58,9 @@ def cumsum(a: Tensor, dim: int) -> Tensor:
 
 def prod(a: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     if dim is None:
-        raise mode.tracer.refuse(f"prod over all of {a.shape}: it mixes the samples of a batch")
+        raise thread.mode.tracer.refuse(
+            f"prod over all of {a.shape}: it mixes the samples of a batch"
+        )
     first, *others = a.unbind(dim)
     for other in others:
         first = first * other
@@ -114,7 +116,7 @@ def _one_by_one(a: Tensor, b: Tensor) -> Tensor:
 
 def second_cast(a: Any) -> Callable[..., Tensor] | None:
     """Floats made of booleans and constants alone are made in the dtype to which they are cast."""
-    line = mode.tracer.step.made_by(a.value)
+    line = thread.mode.tracer.step.made_by(a.value)
     if line is None or a.dtype.kind != "f":
         return None
     first, *others = line.inputs
@@ -146,9 +148,9 @@ def in_other_words(op: Callable[..., Any], inputs: Any, is_known: Callable[[Any]
 
 def _floats() -> Any:
     """The dtype of the step that is being traced."""
-    return mode.tracer.step.x.dtype
+    return thread.mode.tracer.step.x.dtype
 
 
 def _samples() -> int:
     """The batch size of the step that is being traced."""
-    return mode.tracer.step.x.shape[0]
+    return thread.mode.tracer.step.x.shape[0]

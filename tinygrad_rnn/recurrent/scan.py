@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..autograd.recording import mode
+from ..autograd.recording import thread
 from ..autograd.tensor import Tensor
 from .unroll import State, alive_until, begun, map_state, shaped, unroll, without_padding
 
@@ -38,7 +38,7 @@ def scan(
     every = _steps_between(checkpoint_every, xs.shape[0])
     back, readings, flat, CannotCompile = _generator()
     T, B = xs.shape[:2]
-    table = readings.looked_up(xs) if mode.recording and lengths is None else None
+    table = readings.looked_up(xs) if thread.mode.recording and lengths is None else None
     try:
         reading = readings.read(cell, xs, state)
         leaves = reading.step.evaluated(reading.leaves)

@@ -25,7 +25,7 @@ from weakref import proxy
 
 import numpy as np
 
-from ..autograd.recording import mode
+from ..autograd.recording import thread
 from ..autograd.tensor import Tensor
 from .generators import KINDS
 
@@ -81,11 +81,11 @@ class Surroundings:
         """What is no longer as it was, or None."""
         if not self.has_single:
             return self._change()
-        before, mode.tracer = mode.tracer, _NEVER_EQUAL
+        before, thread.mode.tracer = thread.mode.tracer, _NEVER_EQUAL
         try:
             return self._change()
         finally:
-            mode.tracer = before
+            thread.mode.tracer = before
 
     def _change(self) -> str | None:
         try:

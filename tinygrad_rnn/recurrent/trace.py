@@ -18,7 +18,7 @@ import numpy as np
 from ..autograd.arguments import given_sizes
 from ..autograd.checks import kind
 from ..autograd.creation import Generator
-from ..autograd.recording import enable_grad, mode
+from ..autograd.recording import enable_grad, thread
 from ..autograd.tensor import Tensor
 from .generators import Generators
 from .program import CannotCompile, Constant, Draw, Line, Step, Value, shapes_of
@@ -69,8 +69,8 @@ def _read(cell: Callable[..., Any], x: np.ndarray, state: State) -> Step:
         Value("x", np.ones_like(x)),
         map_state(lambda part: Value(f"state {next(count)}", np.ones_like(part)), state),
     )
-    tracer, before = Tracer(step), mode.tracer
-    mode.tracer = tracer
+    tracer, before = Tracer(step), thread.mode.tracer
+    thread.mode.tracer = tracer
     try:
         result = cell(Traced(step.x), map_state(Traced, step.state))
     except Exception as error:  # unroll will raise it as well, if it is the user's
@@ -78,7 +78,7 @@ def _read(cell: Callable[..., Any], x: np.ndarray, state: State) -> Step:
             raised = f"{type(error).__name__}: {error}"
             raise CannotCompile(f"reading the cell raised {raised}") from error
     finally:
-        mode.tracer = before
+        thread.mode.tracer = before
     if tracer.refusal:  # also where the cell caught what it raised
         raise CannotCompile(tracer.refusal)
     if not isinstance(result, tuple) or len(result) != 2:
@@ -139,7 +139,7 @@ class Tracer:
             said = op_called() or op.__name__
             raise type(error)(f"{said} of {shapes_of(inputs)}: {error}") from None
         result = self._line(op, inputs, options, made)
-        if mode.recording:
+        if thread.mode.recording:
             return result
         return tuple(v.detach() for v in result) if isinstance(made, list) else result.detach()
 
@@ -174,13 +174,13 @@ class Tracer:
         raise CannotCompile(why)
 
     def _constant(self, run: Callable[..., Any], inputs: Any, options: dict[str, Any]) -> Any:
-        mode.tracer = None
+        thread.mode.tracer = None
         try:
             made = run(*inputs, **options)
         finally:
-            mode.tracer = self
+            thread.mode.tracer = self
         results = made if isinstance(made, tuple) else (made,)
-        constant = Constant(run, tuple(inputs), options, results, mode.recording)
+        constant = Constant(run, tuple(inputs), options, results, thread.mode.recording)
         self.step.constants.append(constant)
         return made
 
@@ -214,7 +214,7 @@ class Traced(Tensor):
         return Outline(self.value.shape, self.value.dtype)
 
     def detach(self) -> Tensor:
-        return mode.tracer.ungraded(detach, (self,), {})
+        return thread.mode.tracer.ungraded(detach, (self,), {})
 
     def view(self, *sizes: Any, size: Any = None) -> Tensor:
         made = self.reshape(given_sizes(sizes, size))
@@ -226,7 +226,7 @@ class Traced(Tensor):
 
     def gather(self, dim: int, index: Any) -> Tensor:
         if isinstance(index, Traced):  # of the largest, as in `max`: said without an index
-            line = mode.tracer.step.made_by(index.value)
+            line = thread.mode.tracer.step.made_by(index.value)
             if line is not None and self._is_extremum(line, dim):
                 return first_extremum(self, dim, True, EXTREMA[line.op])
         return super().gather(dim, index)
@@ -245,7 +245,7 @@ EXTREMA = {np.argmax: 1, np.argmin: -1}
 def _unknown(name: str) -> Any:
     """A property of Tensor that may be otherwise when the loop runs."""
     asked = f"Tensor.{name}"
-    return property(lambda tensor: mode.tracer.touched(asked), getattr(Tensor, name).fset)
+    return property(lambda tensor: thread.mode.tracer.touched(asked), getattr(Tensor, name).fset)
 
 
 for _name in ("requires_grad", "grad_fn", "is_leaf", "grad"):
@@ -272,8 +272,8 @@ class Outline:
 
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
-    if mode.tracer is not None:
-        mode.tracer.touched()
+    if thread.mode.tracer is not None:
+        thread.mode.tracer.touched()
     raise CannotCompile("the step keeps a tensor of which only the shape was known")
 
 

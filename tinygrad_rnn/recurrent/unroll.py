@@ -7,7 +7,7 @@ import numpy as np
 
 from ..autograd.functions import as_tensor, stack, where
 from ..autograd.operations import array_of
-from ..autograd.recording import mode
+from ..autograd.recording import thread
 from ..autograd.tensor import Tensor
 
 State = Any
@@ -55,7 +55,7 @@ def unroll(
 
 def steps(xs: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Every step of a sequence with its number, which those who observe get to know."""
-    observers = mode.observers
+    observers = thread.mode.observers
     try:
         for t, x in enumerate(xs.unbind()):
             for observer in observers:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...autograd import kernels
 from ...autograd.promotion import FLOAT
-from ...autograd.recording import mode, no_grad
+from ...autograd.recording import no_grad, thread
 from ...autograd.signatures import lacks
 from ...autograd.tensor import Tensor
 
@@ -85,6 +85,6 @@ def _gradients(parameters: Parameters) -> list[Tensor]:
     """Those that there are, to be clipped: None is skipped."""
     given = [parameters] if isinstance(parameters, Tensor) else parameters
     found = [p.grad for p in given if p.grad is not None]
-    for observer in mode.observers:
+    for observer in thread.mode.observers:
         observer.clips(found)
     return found
