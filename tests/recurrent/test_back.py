@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.autograd.primitives import Rows
+from tinygrad_rnn.autograd.waiting import Rows
 from tinygrad_rnn.recurrent.back import scan_step
 from tinygrad_rnn.recurrent.plan import Plan
 from tinygrad_rnn.recurrent.run import Loop

@@ -8,7 +8,7 @@
 
 `operations`, `functions` and `creation` give all that PyTorch's names; `arguments` reads what is
 given to them, `signatures` refuses what is not supported, `promotion` says which dtype comes out,
-`recording` whether anything is written down.
+`recording` whether anything is written down, `waiting` which gradients are multiplied together.
 """
 
 import numpy as np

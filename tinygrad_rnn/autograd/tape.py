@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from .primitives import Product, settled
+from .waiting import Product, settled
 
 Key = tuple[Any, int]
 """Where gradients are added up: (node, number of the output) or (leaf tensor, 0)."""
@@ -208,7 +208,7 @@ def walk(
     `starts` are pairs (edge, gradient).  When the walk is over, `found` holds the gradient of every
     leaf it came to, or of just the `wanted` keys.  What has been passed is freed, unless `keep`.
     With `on_tensors` (see `Node.pullback_on`) gradients are Tensors, and the walk is recorded too.
-    A gradient that leaves may be a `Product` (see `primitives`): `settled` makes it an array.
+    A gradient that leaves may be a `Product` (see `waiting`): `settled` makes it an array.
     """
     pending: dict[Any, list[Any]] = {}  # node or leaf -> the sum so far for each of its outputs
     owned: set[Key] = set()  # sums made here; others may be shared: add gives one g to two parents

@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 import numpy as np
 
 from ..autograd.operations import array_of
-from ..autograd.primitives import Rows
 from ..autograd.tape import Node, walk
 from ..autograd.tensor import Tensor
+from ..autograd.waiting import Rows
 from ..nn.module import Module
 from .lines import value_of
 from .ops import derivative, input_names, kept, row_of, rule_of

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd.elementwise import Row
-from ..autograd.primitives import Array, Product, settled
+from ..autograd.primitives import Array
 from ..autograd.tape import Edge, Key, Node, sum_to, tape, walk
 from ..autograd.tensor import Tensor
+from ..autograd.waiting import Product, settled
 from ..nn.module import Module
 from .ops import input_names, kept, row_of, rule_of
 

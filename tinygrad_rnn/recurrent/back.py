@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from ..autograd.operations import array_of
-from ..autograd.primitives import Rows
 from ..autograd.tensor import Tensor, grad
+from ..autograd.waiting import Rows
 from .program import Step, flat
 from .run import FEW, Loop, Pass
 from .tall import Gradients
