@@ -105,12 +105,14 @@ def given_sizes(given: tuple[Any, ...], named: Any = None, least: int = -1) -> t
 def piece_sizes(split_size: int | Sequence[int], shape: tuple[int, ...], dim: int) -> list[int]:
     """The sizes of the pieces into which `split` cuts a dim."""
     whole = shape[dim]
-    if isinstance(split_size, int | np.integer):
+    if isinstance(split_size, (int, np.integer)):
         if split_size <= 0:
             raise RuntimeError(
                 f"split expects a size above 0, or a list of sizes; got {split_size}"
             )
-        return [min(split_size, whole - at) for at in range(0, whole, split_size)] or [0]
+        size = int(split_size)
+        full, rest = divmod(whole, size)
+        return [size] * full + [rest] * (rest > 0) or [0]
     sizes = [*given_dims(tuple(split_size) if np.iterable(split_size) else (split_size,))]
     if sum(sizes) != whole or min(sizes, default=0) < 0:
         raise RuntimeError(

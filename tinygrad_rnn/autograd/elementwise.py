@@ -15,6 +15,7 @@ Three rules keep a row readable by all of them:
 It is printed by ``from tinygrad_rnn.autograd import elementwise; print(elementwise.markdown())``.
 """
 
+import re
 from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple
@@ -62,6 +63,18 @@ class Row(NamedTuple):
             f"    y = {self.forward}\n"
             f"    return y, ({', '.join(map(self.pullback, self.backward))},)"
         )
+
+    @property
+    def single(self) -> "Row":
+        """The row for float32, where its numbers have names: those of arrays of that dtype.
+
+        NumPy takes them as they are; a Python number it would convert at every use.
+
+        >>> ROWS["sigmoid"].single.forward
+        '_0_5 + _0_5 * tanh(_0_5 * x)'
+        """
+        texts = [re.sub(r"\b\d+(\.\d+)?\b", _name, text) for text in (self.forward, *self.backward)]
+        return self._replace(forward=texts[0], backward=tuple(texts[1:]))
 
     def pullback(self, text: str) -> str:
         """One derivative as the text of a function of g."""
@@ -117,6 +130,16 @@ ROWS = {op.name: op for op in [
 """Every row by name.  To add an op: one row here, one line in `operations.py`; run the tests."""
 
 
+NUMBERS: dict[str, float] = {}
+"""The numbers in rows by the names that they have in `Row.single`."""
+
+
+def _name(number: re.Match[str]) -> str:
+    name = f"_{number[0].replace('.', '_')}"
+    NUMBERS[name] = float(number[0])
+    return name
+
+
 def words(text: str) -> tuple[str, ...]:
     """The names that an expression mentions: ``words("g * (1 - y * y)") == ("g", "y")``."""
     return compile(text, "<row>", "eval").co_names
@@ -125,6 +148,7 @@ def words(text: str) -> tuple[str, ...]:
 def compiled(meanings: dict[str, Any]) -> dict[str, Callable[..., Any]]:
     """Every row as a primitive on the kind of array for which `meanings` gives the words.
 
+    A primitive's attribute `single` is the same for inputs of float32 alone.
     Raises: NameError for a word that means nothing, with the row that says it.
     """
     scope, ops = dict(meanings), dict[str, Callable[..., Any]]()
@@ -136,8 +160,12 @@ def compiled(meanings: dict[str, Any]) -> dict[str, Callable[..., Any]]:
                     raise NameError(
                         f'row "{op.name}" says "{word}" in "{text}"; known: {sorted(known)}'
                     )
-        exec(compile(op.source, f"<row {op.name}>", "exec"), scope, ops)
+        singles = dict[str, Callable[..., Any]]()
+        for source, made in (op.source, ops), (op.single.source, singles):
+            exec(compile(source, f"<row {op.name}>", "exec"), scope, made)
+        ops[op.name].single = singles[op.name]  # type: ignore[attr-defined]
         scope.setdefault(op.name, lambda *inputs, primitive=ops[op.name]: primitive(*inputs)[0])
+    scope |= {name: np.array(value, np.float32) for name, value in NUMBERS.items()}
     return ops
 
 

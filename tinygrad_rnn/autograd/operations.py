@@ -311,8 +311,10 @@ class Operations:
         if chunks < 1:
             raise RuntimeError(f"chunk expects chunks to be greater than 0, got {chunks}")
         A.some_dims("chunk", self)
-        whole = self.shape[A.dim_of(dim, self.ndim)]
-        return self.split(-(-whole // chunks) if whole else [0] * chunks, dim)
+        shape = self.shape
+        dim = A.dim_of(dim, len(shape))
+        size = -(-shape[dim] // chunks) or [0] * chunks
+        return self.apply(P.split, self, sizes=A.piece_sizes(size, shape, dim), dim=dim)
 
     # ----------------------------------------------------------------------------------- indexing
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from .elementwise import NUMBERS
 from .waiting import Product, settled
 
 Key = tuple[Any, int]
@@ -59,7 +60,7 @@ class Node:
         self.edges = edges  # one for each input; None where no gradient is wanted
         self.pullback = pullback  # see `primitives.py`; None once backward has passed
         self.inputs = inputs  # the ids of the arrays that went in
-        self.outputs: tuple[Output, ...] = ()
+        self.outputs: Any = ()  # an `Output` for each
         self.retained: dict[int, Any] | None = None  # weak references to outputs that want .grad
 
     def __repr__(self) -> str:
@@ -119,7 +120,8 @@ class Node:
             values = [cell.cell_contents for cell in cells]
             cells = tuple(map(CellType, map(lifted, code.co_freevars, values)))
             defaults = tuple(map(lifted, code.co_varnames[1:], defaults))  # after g
-            words = scope if code.co_filename.startswith("<row") else pull.__globals__
+            is_row = code.co_filename.startswith("<row")
+            words = scope | NUMBERS if is_row else pull.__globals__
             return FunctionType(code, words, pull.__name__, defaults, cells)
 
         if isinstance(self.pullback, tuple):

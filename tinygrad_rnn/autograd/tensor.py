@@ -21,7 +21,7 @@ from .recording import enable_grad, thread
 from .signatures import complete, lacks
 from .tape import Edge, Key, Node, changed, walk
 
-ROW = elementwise.PRIMITIVES
+ROW: dict[str, Any] = elementwise.PRIMITIVES
 _new = object.__new__
 
 
@@ -314,17 +314,19 @@ class Tensor(Operations):
         """Applies a row of the calculus table, with PyTorch's rules for mixed dtypes."""
         if constants:  # a NumPy number would widen float32
             constants = {k: _operand(value, name) for k, value in constants.items()}
-        inputs = _alike(name, inputs)
+        row, single = ROW[name], _single(inputs)
+        if not single:
+            inputs = _promoted(name, inputs)
         if kernels.rows and name in kernels.rows and thread.mode.tracer is None:
             sizes = [x._array.size for x in inputs if isinstance(x, Tensor)]
             if max(sizes, default=0) > kernels.MANY:
                 return _record(kernels.rows[name], inputs, constants)
-        return _record(ROW[name], inputs, constants)
+        return _record(row, inputs, constants, row.single if single else row)
 
     @staticmethod
     def alike(name: str, *inputs: Any) -> tuple[Any, ...]:
         """The inputs of the op `name` in one dtype (but a condition stays what it is)."""
-        return _alike(name, inputs)
+        return inputs if _single(inputs) else _promoted(name, inputs)
 
     @staticmethod
     def ungraded(function: Callable[..., Any], *inputs: Any, **options: Any) -> Tensor:
@@ -334,18 +336,27 @@ class Tensor(Operations):
         return Tensor(np.asarray(function(*map(array_of, inputs), **options)))
 
 
-def _alike(name: str, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def _single(inputs: tuple[Any, ...]) -> bool:
+    """Whether these are tensors of float32 and numbers: nearly always."""
     for x in inputs:
         if not (x._array.dtype is FLOAT if isinstance(x, Tensor) else type(x) in NUMBERS):
-            break
-    else:
-        return inputs
+            return False
+    return True
+
+
+def _promoted(name: str, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     first = 1 if name == "where" else 0
     operands = [x if isinstance(x, Tensor) else _operand(x, name) for x in inputs[first:]]
     return (*inputs[:first], *promoted(name, operands))
 
 
-def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[str, Any]) -> Any:
+def _record(
+    primitive: Callable[..., Any],
+    inputs: Sequence[Any],
+    options: dict[str, Any],
+    run: Callable[..., Any] | None = None,
+) -> Any:
+    """Runs a primitive, or `run` in place of it, and writes its line on the tape."""
     mode = thread.mode
     if mode.tracer is not None:
         return mode.tracer.apply(primitive, inputs, options)
@@ -359,7 +370,8 @@ def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[
             arrays.append(_operand(x, primitive.__name__))
             edges.append(None)
     try:
-        value, pullback = primitive(*arrays, **options) if options else primitive(*arrays)
+        run = run or primitive
+        value, pullback = run(*arrays, **options) if options else run(*arrays)
     except (ValueError, IndexError) as error:
         shapes = ", ".join(str(np.shape(a)) for a in arrays[:9])
         raise type(error)(f"{primitive.__name__}: {error} (inputs of shape {shapes})") from None
@@ -368,6 +380,8 @@ def _record(primitive: Callable[..., Any], inputs: Sequence[Any], options: dict[
         if None in edges and type(pullback) is tuple:  # what nobody wants need not be kept
             pullback = tuple([p if e else None for p, e in zip(pullback, edges, strict=True)])
         node = Node(primitive, options, edges, pullback, tuple(map(id, arrays)))
+        if type(value) is list:
+            node.outputs = []  # one that grows in place: there may be 100,000 of them
     several = type(value) is list
     made = tuple([_result(v, node) for v in value]) if several else _result(value, node)
     for observer in mode.observers:

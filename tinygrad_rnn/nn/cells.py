@@ -38,21 +38,22 @@ class Cell(Module):
 
     def __call__(self, x: Tensor, state: State = None, **seen: Tensor) -> tuple[Tensor, State]:
         x = as_tensor(x)
-        if x.ndim not in (1, 2):
+        shape = x.shape
+        if len(shape) not in (1, 2):
             raise ValueError(
                 f"{type(self).__name__}(input_size={self.input_size}): expected x of shape (B, I) "
-                f"or (I,), one step, got {x.shape}; nn.Recurrent takes steps (T, B, I)"
+                f"or (I,), one step, got {shape}; nn.Recurrent takes steps (T, B, I)"
             )
-        if x.shape[-1] != self.input_size:
+        if shape[-1] != self.input_size:
             raise ValueError(
-                f"{type(self).__name__}(input_size={self.input_size}): x of shape {x.shape} has "
-                f"{x.shape[-1]} features; expected {self.input_size}"
+                f"{type(self).__name__}(input_size={self.input_size}): x of shape {shape} has "
+                f"{shape[-1]} features; expected {self.input_size}"
             )
         if state is None:
-            state = self.initial_state(x.shape[0] if x.ndim > 1 else 1)
-            state = state if x.ndim > 1 else map_state(lambda s: s.squeeze(0), state)
-        expected = (*x.shape[:-1], self.hidden_size)
-        several = isinstance(state, tuple | list)
+            state = self.initial_state(shape[0] if len(shape) > 1 else 1)
+            state = state if len(shape) > 1 else map_state(lambda s: s.squeeze(0), state)
+        expected = (*shape[:-1], self.hidden_size)
+        several = isinstance(state, (tuple, list))
         tensors = state if several else (state,)
         shapes = [getattr(s, "shape", None) for s in tensors]
         if several != (self.parts > 1) or shapes != [expected] * self.parts:
