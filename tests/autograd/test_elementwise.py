@@ -1,8 +1,11 @@
 """The calculus table: its texts, its extremes, its kinks (`test_sweep.py` runs every row)."""
 
+import re
+
 import numpy as np
 import pytest
 
+import tinygrad_rnn as tg
 from tinygrad_rnn.autograd import elementwise
 from tinygrad_rnn.autograd.elementwise import NUMPY, PRIMITIVES, ROWS, compiled, row, words
 from tinygrad_rnn.autograd.tensor import Tensor
@@ -43,6 +46,50 @@ def test_a_row_compiles_to_what_its_source_shows(op, rng):
         assert (pull is None) == (twin is None)
         if pull is not None:
             np.testing.assert_array_equal(pull(inputs[-1]), twin(inputs[-1]))
+
+
+@pytest.mark.parametrize("op", ROWS.values(), ids=lambda op: op.name)
+def test_a_row_for_float32_alone_gives_the_same_bits(op, rng):
+    assert not any(
+        re.search(r"(?<!\w)\d", text) for text in (op.single.forward, *op.single.backward)
+    )
+    inputs = [rng.uniform(-2.0, 2.0, 50).astype(np.float32) for _ in op.inputs]
+    inputs = [x > 0 if name == "c" else x for x, name in zip(inputs, op.inputs, strict=True)]
+    g = rng.standard_normal(50).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # the log of what is below 0
+        (value, pulls), (same, twins) = (f(*inputs) for f in both(op.name))
+        np.testing.assert_array_equal(value, same)
+        for pull, twin in zip(pulls, twins, strict=True):
+            if pull is not None:
+                np.testing.assert_array_equal(pull(g), twin(g))
+                assert twin(g).dtype == np.float32
+
+
+def both(name):
+    return PRIMITIVES[name], PRIMITIVES[name].single
+
+
+@pytest.mark.parametrize("op", ROWS.values(), ids=lambda op: op.name)
+def test_a_row_of_float32_has_second_derivatives(op, rng):
+    values = [rng.uniform(0.2, 2.0, 5) for _ in op.inputs]
+    values = [x > 1 if name == "c" else x for x, name in zip(values, op.inputs, strict=True)]
+    slopes = []
+    for dtype in (np.float32, np.float64):
+        xs = [x if x.dtype == bool else Tensor(x.astype(dtype), True) for x in values]
+        leaves = [x for x in xs if isinstance(x, Tensor)]
+        first = tg.grad(Tensor.rowwise(op.name, *xs).sum(), leaves, create_graph=True)
+        end = sum((g * g * x).sum() for g, x in zip(first, leaves, strict=True))
+        slopes.append([g.data for g in tg.grad(end, leaves)])
+    for single, double in zip(*slopes, strict=True):
+        np.testing.assert_allclose(single, double, rtol=1e-4, atol=1e-4)
+
+
+def test_numbers_in_every_notation_have_names_in_a_row_for_float32(monkeypatch):
+    text = "x * 1e-5 + x * 2. - .5 * log1p(x) * 1e+5"
+    monkeypatch.setitem(ROWS, "mix", row("mix", "x", text, "g"))
+    assert ROWS["mix"].single.forward == "x * _1em5 + x * _2_ - __5 * log1p(x) * _1e5"
+    value, _ = compiled(NUMPY)["mix"].single(np.ones(3, np.float32))
+    np.testing.assert_allclose(value, 1e-5 + 2 - 0.5 * np.log(2) * 1e5, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,15 @@ def test_a_hundred_thousand_steps_need_no_recursion(gc_off):
     forward_backward_repr_and_free(100_000)
 
 
+def test_a_sequence_on_the_tape_is_cut_into_many_steps():
+    """Each of 200,000 outputs is written once: in quadratic time this would take a minute."""
+    xs = tg.ones(200_000, 1, requires_grad=True)
+    steps = xs.unbind()
+    assert len(steps[0].grad_fn.outputs) == 200_000
+    (2 * steps[-1]).backward()
+    assert xs.grad.data[-1] == 2 == xs.grad.data.sum()
+
+
 def test_a_tape_without_backward_is_freed_without_recursion_too(gc_off):
     before = living_nodes()
     loss, leaves = lstm_loss(5_000)

@@ -68,13 +68,16 @@ class Row(NamedTuple):
     def single(self) -> "Row":
         """The row for float32, where its numbers have names: those of arrays of that dtype.
 
-        NumPy takes them as they are; a Python number it would convert at every use.
+        NumPy takes them as they are; a Python number it would convert at every use.  A row with
+        constants stays as it is: ``n != 0`` of these would be a NumPy number, and widen float32.
 
         >>> ROWS["sigmoid"].single.forward
         '_0_5 + _0_5 * tanh(_0_5 * x)'
         """
-        texts = [re.sub(r"\b\d+(\.\d+)?\b", _name, text) for text in (self.forward, *self.backward)]
-        return self._replace(forward=texts[0], backward=tuple(texts[1:]))
+        if self.constants:
+            return self
+        forward, *backward = [_NUMBER.sub(_name, text) for text in (self.forward, *self.backward)]
+        return self._replace(forward=forward, backward=tuple(backward))
 
     def pullback(self, text: str) -> str:
         """One derivative as the text of a function of g."""
@@ -132,10 +135,11 @@ ROWS = {op.name: op for op in [
 
 NUMBERS: dict[str, float] = {}
 """The numbers in rows by the names that they have in `Row.single`."""
+_NUMBER = re.compile(r"(?<![\w.])(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
 
 
 def _name(number: re.Match[str]) -> str:
-    name = f"_{number[0].replace('.', '_')}"
+    name = "_" + number[0].replace(".", "_").replace("-", "m").replace("+", "")
     NUMBERS[name] = float(number[0])
     return name
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, Self
 
 import numpy as np
@@ -383,7 +384,7 @@ def _record(
         if type(value) is list:
             node.outputs = []  # one that grows in place: there may be 100,000 of them
     several = type(value) is list
-    made = tuple([_result(v, node) for v in value]) if several else _result(value, node)
+    made = tuple(map(_result, value, repeat(node))) if several else _result(value, node)
     for observer in mode.observers:
         observer.recorded(node, primitive, inputs, made)
     return made
