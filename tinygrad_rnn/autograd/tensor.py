@@ -16,6 +16,7 @@ import numpy as np
 from . import elementwise, kernels
 from .arguments import Array, array_of, key_of, mask_of, tensors_of, writable
 from .checks import kind
+from .collector import uncollected
 from .operations import Operations
 from .promotion import FLOAT, NUMBERS, promoted
 from .recording import enable_grad, thread
@@ -469,7 +470,7 @@ def _backward(
     starts = zip(map(place, ends), seeds if create_graph else map(array_of, seeds), strict=True)
     found: dict[Key, Any] = {}
     observers = thread.mode.observers  # looked up once: a walk may have a million steps
-    with enable_grad():
+    with enable_grad(), uncollected():
         for step in walk(starts, found, wanted, keep, _ON_TENSORS if create_graph else None):
             for observer in observers:
                 observer.walked(*step)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.collector import uncollected
 from ..autograd.functions import as_tensor, stack, where
 from ..autograd.operations import array_of
 from ..autograd.recording import thread
@@ -39,17 +40,18 @@ def unroll(
     if alive is not None:
         xs = without_padding(xs, alive)
     outputs = []
-    for t, x in steps(xs):
-        result = cell(x, state)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"a cell returns (output, state), got {type(result).__name__}")
-        output, new = result
-        if alive is not None:
-            now = alive[t]
-            output = where(_beside(now, output), output, 0)
-            new = map_state(lambda n, old: where(_beside(now, n), n, old), new, state)  # noqa: B023
-        outputs.append(output)
-        state = new
+    with uncollected():
+        for t, x in steps(xs):
+            result = cell(x, state)
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise TypeError(f"a cell returns (output, state), got {type(result).__name__}")
+            output, new = result
+            if alive is not None:
+                now = alive[t]
+                output = where(_beside(now, output), output, 0)
+                new = map_state(lambda n, old: where(_beside(now, n), n, old), new, state)  # noqa: B023
+            outputs.append(output)
+            state = new
     return stack(outputs), state
 
 
