@@ -105,7 +105,7 @@ def given_sizes(given: tuple[Any, ...], named: Any = None, least: int = -1) -> t
 def piece_sizes(split_size: int | Sequence[int], shape: tuple[int, ...], dim: int) -> list[int]:
     """The sizes of the pieces into which `split` cuts a dim."""
     whole = shape[dim]
-    if isinstance(split_size, (int, np.integer)):
+    if isinstance(split_size, (int, np.integer)):  # X | Y would be made anew at every step
         if split_size <= 0:
             raise RuntimeError(
                 f"split expects a size above 0, or a list of sizes; got {split_size}"

@@ -168,6 +168,7 @@ def _no_out(out: None) -> None:
 
 def _some(tensors: Sequence[Any], name: str) -> tuple[Sequence[Any], set[int]]:
     """The tensors in one dtype, and how many dims they have."""
+    # A tuple, as X | Y would be made anew at every step.
     if isinstance(tensors, (Tensor, np.ndarray)) or not len(tensors):
         raise TypeError(f"{name}: expected a non-empty list of Tensors, got {tensors!r:.60}")
     parts = Tensor.alike(name, *tensors)

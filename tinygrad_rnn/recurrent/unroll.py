@@ -24,7 +24,8 @@ def unroll(
     """Runs a cell over a sequence: ``output, state = cell(x, state)`` at every step.
 
     Nothing here knows about gradients.  The loop writes one copy of the cell after the other on the
-    tape, and walking back over it is backpropagation through time.
+    tape, and walking back over it is backpropagation through time.  Until the last step Python's
+    garbage collector is off: all that is written is in use (see `autograd.collector`).
 
     With `lengths`, sequence b ends after ``lengths[b]`` steps: its outputs are zero from there on,
     its state stays what it was, and its padding (whatever it holds, NaN too) reaches no gradient.
