@@ -29,7 +29,7 @@ from .arguments import Array as Array
 from .arguments import Dims as Dims
 from .arguments import dim_of, unfit
 from .arguments import dims_of as dims_of
-from .waiting import Product, Rows
+from .waiting import Product, Rows, Times, cutting
 
 Pullback = Callable[..., Any] | tuple[Callable[..., Any] | None, ...]
 Shape = tuple[int, ...]
@@ -64,7 +64,7 @@ def matmul(a: Array, b: Array) -> tuple[Array, Pullback]:
     if b.ndim == 1:
         return value, (lambda g: g[..., None] * b, lambda g: rows(a).mT @ g.reshape(-1))
     if b.ndim == 2:  # one weight for a whole batch
-        return value, (lambda g: times(g, b.mT), lambda g: product(a, g))
+        return value, (lambda g: later(g, b.mT), lambda g: product(a, g))
     return value, (lambda g: g @ b.mT, lambda g: a.mT @ g)
 
 
@@ -74,15 +74,20 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     few = x.ndim == 2 and len(x) <= 64
     y = (weight @ x.T).T if few else times(x, weight.T)
     if bias is None:
-        return np.ascontiguousarray(y), (lambda g: times(g, weight), lambda g: product(g, x))
+        return np.ascontiguousarray(y), (lambda g: later(g, weight), lambda g: product(g, x))
     y = np.add(y, bias, out=None if few else y, order="C")
-    return y, (lambda g: times(g, weight), lambda g: product(g, x), lambda g: rows(g).sum(0))
+    return y, (lambda g: later(g, weight), lambda g: product(g, x), lambda g: rows(g).sum(0))
 
 
-def times(a: Any, b: Any) -> Any:
-    """a @ b, of arrays or Tensors."""
-    fast = kernels.offered.get("times") if isinstance(a, np.ndarray) and b.ndim == 2 else None
+def times(a: Array, b: Array) -> Array:
+    """a @ b."""
+    fast = kernels.offered.get("times") if b.ndim == 2 else None
     return fast(a, b) if fast else a @ b
+
+
+def later(a: Any, b: Any) -> Any:
+    """a @ b, the gradient of a batch that met a weight: of arrays, not multiplied yet."""
+    return Times(a, b) if isinstance(a, np.ndarray) else a @ b
 
 
 def rows(a: Any) -> Any:
@@ -229,6 +234,7 @@ def pad(a: Array, widths: Sequence[tuple[int, int]], value: float) -> tuple[Arra
 # ------------------------------------------------------------------------------- joining, cutting
 
 
+@cutting
 def concat(*parts: Array, dim: int) -> tuple[Array, Pullback]:
     """Joined end to end along `dim`."""
     dim = dim_of(dim, parts[0].ndim)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .elementwise import NUMBERS
-from .waiting import Product, settled
+from .waiting import Waiting, settled
 
 Key = tuple[Any, int]
 """Where gradients are added up: (node, number of the output) or (leaf tensor, 0)."""
@@ -210,7 +210,7 @@ def walk(
     `starts` are pairs (edge, gradient).  When the walk is over, `found` holds the gradient of every
     leaf it came to, or of just the `wanted` keys.  What has been passed is freed, unless `keep`.
     With `on_tensors` (see `Node.pullback_on`) gradients are Tensors, and the walk is recorded too.
-    A gradient that leaves may be a `Product` (see `waiting`): `settled` makes it an array.
+    A gradient may be one that waits (see `waiting`): `settled` makes it an array.
     """
     pending: dict[Any, list[Any]] = {}  # node or leaf -> the sum so far for each of its outputs
     owned: set[Key] = set()  # sums made here; others may be shared: add gives one g to two parents
@@ -218,9 +218,9 @@ def walk(
     def give(edge: Edge, g: Any) -> None:
         parent, i, shape, dtype = edge
         if g.shape != shape:
-            g = sum_to(g, shape)
+            g = sum_to(settled(g), shape)
         if g.dtype is not dtype and g.dtype != dtype:
-            g = g.astype(dtype) if on_tensors is None else g.to(dtype)
+            g = settled(g).astype(dtype) if on_tensors is None else g.to(dtype)
         sums = pending.get(parent)
         if sums is None:
             n = len(parent.outputs) if type(parent) is Node else 1
@@ -251,8 +251,8 @@ def walk(
                 shape, dtype, _ = node.outputs[i]
                 g = np.zeros(shape, dtype)
                 arriving[i] = g = g if on_tensors is None else on_tensors[0](g, None)
-            elif type(g) is Product:
-                arriving[i] = g = g.value()
+            elif isinstance(g, Waiting):
+                arriving[i] = g = g.at(node)
         if node.retained:
             tensors = {i: reference() for i, reference in node.retained.items()}
             found |= {(t, 0): settled(arriving[i]) for i, t in tensors.items() if t is not None}

@@ -1,4 +1,4 @@
-"""Gradients that wait: their sum is wanted, and takes less work than each of them.
+"""Gradients that wait: what is wanted of them takes less work than they do.
 
 The tape adds them like arrays.  Who wants to see one says `settled`.
 """
@@ -12,7 +12,29 @@ from . import kernels
 from .arguments import Array
 
 
-class Product:
+class Waiting:
+    """A gradient that is not computed yet."""
+
+    __array_ufunc__ = None  # so that ndarray + Waiting asks Waiting
+    shape: Any
+    dtype: Any
+
+    def value(self) -> Array:
+        """The gradient as an array."""
+        raise NotImplementedError
+
+    def at(self, node: Any) -> Any:
+        """The gradient as the pullback of `node` gets it."""
+        return self.value()
+
+    def __add__(self, other: Any) -> Any:
+        return self.value() + settled(other)
+
+    def __radd__(self, other: Any) -> Any:
+        return other + self.value()
+
+
+class Product(Waiting):
     """left.T @ right, multiplied when its value is wanted: (N, K), (N, M) -> (K, M).
 
     Backpropagation through time gives a weight one such gradient for each step.  Their sum is the
@@ -21,7 +43,6 @@ class Product:
     """
 
     ENOUGH = 1024  # rows from which a product is no longer flat
-    __array_ufunc__ = None  # so that ndarray + Product asks Product
 
     def __init__(self, left: Array, right: Array) -> None:
         self.shape = left.shape[1], right.shape[1]
@@ -41,10 +62,8 @@ class Product:
             self.value()
         return self
 
-    __radd__ = __add__
-
     def value(self) -> Array:
-        """The array: what was multiplied before, and now the rest."""
+        """What was multiplied before, and now the rest."""
         if self.lefts:
             left, right = np.concatenate(self.lefts), np.concatenate(self.rights)
             fast = kernels.offered.get("product")
@@ -58,23 +77,65 @@ class Product:
         return self.total
 
 
-class Rows:
+class Times(Waiting):
+    """left @ right, of which a part may be enough: (..., N, K), (K, M) -> (..., N, M).
+
+    Where nobody asks for the gradient of a cell's input x, its half of the gradient of
+    concat([h, x]) need not be multiplied: what is cut out of a product are rows of its left factor
+    and columns of its right one.
+    """
+
+    def __init__(self, left: Array, right: Array) -> None:
+        self.left, self.right, self.ndim = left, right, left.ndim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return *self.left.shape[:-1], self.right.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.result_type(self.left, self.right)
+
+    def __getitem__(self, key: tuple[slice, ...]) -> "Times":
+        """A piece, which waits as well: as `split` cuts it, with slices of the first dims."""
+        if len(key) < self.ndim:
+            return Times(self.left[key], self.right)
+        return Times(self.left[key[:-1]], self.right[:, key[-1]])
+
+    def at(self, node: Any) -> Any:
+        """Itself where a part is enough, and the pieces are passed on to who wants them."""
+        return self if node.op in CUTTING and None in node.edges else self.value()
+
+    def value(self) -> Array:
+        fast = kernels.offered.get("times")
+        return fast(self.left, self.right) if fast else self.left @ self.right
+
+
+class Rows(Waiting):
     """The gradient at rows that were looked up in a table, when the table's own is known already.
 
     `total` is the table's.  Only who asks for the gradient of each lookup makes `value` compute it.
     """
 
-    __array_ufunc__ = None
-
     def __init__(self, shape: tuple[int, ...], total: Array, value: Callable[[], Array]) -> None:
-        self.shape, self.dtype, self.total, self.value = shape, total.dtype, total, value
+        self.shape, self.dtype, self.total = shape, total.dtype, total
+        self.value = value  # type: ignore[method-assign]
 
-    def __add__(self, other: Any) -> Any:
-        return self.value() + settled(other)
+    def at(self, node: Any) -> Any:
+        """Itself: it is given to lookups alone, whose pullback takes `total`."""
+        return self
 
-    __radd__ = __add__
+
+CUTTING: set[Callable[..., Any]] = set()
+"""The ops whose pullback does nothing but cut its gradient into those of the inputs."""
+
+
+def cutting(op: Callable[..., Any]) -> Callable[..., Any]:
+    """Notes that an op is one of `CUTTING`: a decorator."""
+    CUTTING.add(op)
+    return op
 
 
 def settled(g: Any) -> Any:
     """A gradient as an array or a Tensor, also when it is one that has waited."""
-    return g.value() if type(g) in (Product, Rows) else g
+    return g.value() if isinstance(g, Waiting) else g

@@ -90,7 +90,8 @@ class Lines:
             self.check_not_freed(i)
             _, arriving, leaving = next(steps)
             pairs = zip(self.edges[i], leaving, strict=True)
-            yield i, arriving, [None if e is None or g is None else there(g, e) for e, g in pairs]
+            gone = [None if e is None or g is None else there(g, e) for e, g in pairs]
+            yield i, [*map(settled, arriving)], gone
         next(steps, None)
 
     def check_not_freed(self, i: int) -> None:
