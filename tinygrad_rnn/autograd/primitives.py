@@ -54,7 +54,7 @@ def exp(x: Any) -> Any:
 def matmul(a: Array, b: Array) -> tuple[Array, Pullback]:
     """(..., N, K) @ (..., K, M) -> (..., N, M); a vector on either side loses its dimension."""
     try:
-        value = times(a, b)
+        value = kernels.times(a, b)
     except ValueError:
         raise ValueError(unfit(a.shape, b.shape)) from None
     if a.ndim == b.ndim == 1:
@@ -72,17 +72,11 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     """(..., I), (O, I), (O,) -> (..., O): y = x @ weight.T + bias, as one line of the tape."""
     # With few rows BLAS spends its time on packing the weight, which is faster as left factor.
     few = x.ndim == 2 and len(x) <= 64
-    y = (weight @ x.T).T if few else times(x, weight.T)
+    y = (weight @ x.T).T if few else kernels.times(x, weight.T)
     if bias is None:
         return np.ascontiguousarray(y), (lambda g: later(g, weight), lambda g: product(g, x))
     y = np.add(y, bias, out=None if few else y, order="C")
     return y, (lambda g: later(g, weight), lambda g: product(g, x), lambda g: rows(g).sum(0))
-
-
-def times(a: Array, b: Array) -> Array:
-    """a @ b."""
-    fast = kernels.offered.get("times") if b.ndim == 2 else None
-    return fast(a, b) if fast else a @ b
 
 
 def later(a: Any, b: Any) -> Any:
@@ -246,7 +240,14 @@ def split(a: Array, sizes: Sequence[int], dim: int) -> tuple[list[Array], Pullba
     """Cut along `dim` into neighbours of the given sizes (views of `a`)."""
     before, end = (slice(None),) * (dim % a.ndim), 0
     parts = [a[(*before, slice(end, end := end + size))] for size in sizes]
-    return parts, lambda *gs: (run(concat, *gs, dim=dim),)
+    return parts, lambda *gs: (joined(gs, dim),)
+
+
+def joined(parts: Sequence[Any], dim: int) -> Any:
+    """The value of concat, without preparing its way back where these are arrays."""
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, axis=dim)
+    return run(concat, *parts, dim=dim)
 
 
 def stack(*parts: Array, dim: int) -> tuple[Array, Pullback]:

@@ -377,14 +377,13 @@ def _record(
     except (ValueError, IndexError) as error:
         shapes = ", ".join(str(np.shape(a)) for a in arrays[:9])
         raise type(error)(f"{primitive.__name__}: {error} (inputs of shape {shapes})") from None
-    node = None
+    node, several = None, type(value) is list
     if mode.recording and any(edges):
         if None in edges and type(pullback) is tuple:  # what nobody wants need not be kept
             pullback = tuple([p if e else None for p, e in zip(pullback, edges, strict=True)])
         node = Node(primitive, options, edges, pullback, tuple(map(id, arrays)))
-        if type(value) is list:
+        if several:
             node.outputs = []  # one that grows in place: there may be 100,000 of them
-    several = type(value) is list
     made = tuple(map(_result, value, repeat(node))) if several else _result(value, node)
     for observer in mode.observers:
         observer.recorded(node, primitive, inputs, made)
