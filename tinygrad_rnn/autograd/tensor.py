@@ -309,21 +309,22 @@ class Tensor(Operations):
         Inputs are Tensors, arrays or numbers.  The result is a Tensor, or a tuple of them where the
         primitive gives a list.
         """
-        return _record(primitive, inputs, options)
+        return _record(primitive, inputs, options, primitive)
 
     @staticmethod
     def rowwise(name: str, *inputs: Any, **constants: Any) -> Tensor:
         """Applies a row of the calculus table, with PyTorch's rules for mixed dtypes."""
         if constants:  # a NumPy number would widen float32
             constants = {k: _operand(value, name) for k, value in constants.items()}
-        row, single = ROW[name], _single(inputs)
-        if not single:
-            inputs = _promoted(name, inputs)
+        row = ROW[name]
+        run = row.single
+        if not _single(inputs):
+            inputs, run = _promoted(name, inputs), row
         if kernels.rows and name in kernels.rows and thread.mode.tracer is None:
             sizes = [x._array.size for x in inputs if isinstance(x, Tensor)]
             if max(sizes, default=0) > kernels.MANY:
-                return _record(kernels.rows[name], inputs, constants)
-        return _record(row, inputs, constants, row.single if single else row)
+                row = run = kernels.rows[name]
+        return _record(row, inputs, constants, run)
 
     @staticmethod
     def alike(name: str, *inputs: Any) -> tuple[Any, ...]:
@@ -356,9 +357,9 @@ def _record(
     primitive: Callable[..., Any],
     inputs: Sequence[Any],
     options: dict[str, Any],
-    run: Callable[..., Any] | None = None,
+    run: Callable[..., Any],
 ) -> Any:
-    """Runs a primitive, or `run` in place of it, and writes its line on the tape."""
+    """Runs a primitive, as `run`, and writes its line on the tape."""
     mode = thread.mode
     if mode.tracer is not None:
         return mode.tracer.apply(primitive, inputs, options)
@@ -372,7 +373,6 @@ def _record(
             arrays.append(_operand(x, primitive.__name__))
             edges.append(None)
     try:
-        run = run or primitive
         value, pullback = run(*arrays, **options) if options else run(*arrays)
     except (ValueError, IndexError) as error:
         shapes = ", ".join(str(np.shape(a)) for a in arrays[:9])
