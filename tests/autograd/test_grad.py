@@ -187,3 +187,13 @@ def test_a_value_whose_own_past_is_freed_can_still_be_an_input():
     assert g.item() == 18
     with pytest.raises(RuntimeError, match="a second time"):
         tg.grad(h * h, x)
+
+
+@pytest.mark.parametrize("retain_graph", [False, True])
+def test_the_grad_of_a_leaf_may_be_the_gradient_that_a_walk_starts_with(retain_graph):
+    v, w = (tg.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    (3 * w).sum().backward()
+    given = w.grad
+    (v.clone() + w.clone()).backward(given, retain_graph=retain_graph)
+    assert v.grad.tolist() == [3, 3]
+    assert w.grad.tolist() == [6, 6]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.autograd.waiting import Rows
+from tinygrad_rnn.autograd.waiting import LookupGradient
 from tinygrad_rnn.recurrent.back import scan_step
 from tinygrad_rnn.recurrent.plan import Plan
 from tinygrad_rnn.recurrent.run import Loop
@@ -63,7 +63,7 @@ def test_the_gradient_of_a_table_is_rows_and_each_lookups_on_request(cell, weigh
     np.testing.assert_allclose(looked_up, outputs, rtol=1e-12)
     ends = rng.standard_normal(outputs.shape), np.zeros(last.shape)
     want, rows = plain(*ends), back(*ends)
-    assert isinstance(rows[0], Rows)
+    assert isinstance(rows[0], LookupGradient)
     np.testing.assert_allclose(rows[0].value(), want[0], rtol=1e-10, atol=1e-12)
     total = np.zeros_like(table)
     np.add.at(total, ids, want[0])

@@ -8,8 +8,8 @@
 
 `operations`, `functions` and `creation` give all that PyTorch's names; `arguments` reads what is
 given to them, `signatures` refuses what is not supported, `promotion` says which dtype comes out,
-`recording` whether anything is written down, `waiting` which gradients are multiplied together, and
-`collector` keeps Python's garbage collector from looking through a tape.
+`recording` whether anything is written down, `waiting` which gradients are multiplied together, or
+only in part, and `collector` keeps Python's garbage collector from looking through a tape.
 """
 
 import numpy as np

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 offered: dict[str, Callable[..., Any]] = {}
-"""By name: `times`, `product` and `add_rows` (see `primitives`), `squares` (see clipping)."""
+"""By name: `times` (below), `product` (in `waiting`), `add_rows` (in `primitives`), `squares` (in
+clipping)."""
 
 rows: dict[str, Callable[..., Any]] = {}
 """Rows of the calculus table as primitives, for arrays of more than `MANY` elements."""

@@ -15,10 +15,9 @@ gradient can be differentiated again: the pullback of concat is split, that of s
 and expand, index and put, stack and unbind are such pairs too.
 
 Broadcasting is not undone here: a pullback may give its gradient in the broadcast shape, and the
-tape sums it where it meets its parent.
+tape sums it where it meets its parent.  That of a product is one that waits (`waiting.py`).
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +28,7 @@ from .arguments import Array as Array
 from .arguments import Dims as Dims
 from .arguments import dim_of, unfit
 from .arguments import dims_of as dims_of
-from .waiting import Product, Rows, Times, cutting
+from .waiting import LookupGradient, of_input, of_weight, rows
 
 Pullback = Callable[..., Any] | tuple[Callable[..., Any] | None, ...]
 Shape = tuple[int, ...]
@@ -64,7 +63,7 @@ def matmul(a: Array, b: Array) -> tuple[Array, Pullback]:
     if b.ndim == 1:
         return value, (lambda g: g[..., None] * b, lambda g: rows(a).mT @ g.reshape(-1))
     if b.ndim == 2:  # one weight for a whole batch
-        return value, (lambda g: later(g, b.mT), lambda g: product(a, g))
+        return value, (lambda g: of_input(g, b.mT), lambda g: of_weight(a, g))
     return value, (lambda g: g @ b.mT, lambda g: a.mT @ g)
 
 
@@ -74,26 +73,9 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     few = x.ndim == 2 and len(x) <= 64
     y = (weight @ x.T).T if few else kernels.times(x, weight.T)
     if bias is None:
-        return np.ascontiguousarray(y), (lambda g: later(g, weight), lambda g: product(g, x))
+        return np.ascontiguousarray(y), (lambda g: of_input(g, weight), lambda g: of_weight(g, x))
     y = np.add(y, bias, out=None if few else y, order="C")
-    return y, (lambda g: later(g, weight), lambda g: product(g, x), lambda g: rows(g).sum(0))
-
-
-def later(a: Any, b: Any) -> Any:
-    """a @ b, the gradient of a batch that met a weight: of arrays, not multiplied yet."""
-    return Times(a, b) if isinstance(a, np.ndarray) else a @ b
-
-
-def rows(a: Any) -> Any:
-    """(..., K) -> (N, K), an array or a Tensor."""
-    return a if a.ndim == 2 else a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
-
-
-def product(left: Any, right: Any) -> Any:
-    """left.T @ right over all rows, the gradient of a weight: of arrays, not multiplied yet."""
-    if isinstance(left, np.ndarray):
-        return Product(rows(left), rows(right))
-    return rows(left).mT @ rows(right)
+    return y, (lambda g: of_input(g, weight), lambda g: of_weight(g, x), lambda g: rows(g).sum(0))
 
 
 # ------------------------------------------------------------------------------------- reductions
@@ -228,7 +210,6 @@ def pad(a: Array, widths: Sequence[tuple[int, int]], value: float) -> tuple[Arra
 # ------------------------------------------------------------------------------- joining, cutting
 
 
-@cutting
 def concat(*parts: Array, dim: int) -> tuple[Array, Pullback]:
     """Joined end to end along `dim`."""
     dim = dim_of(dim, parts[0].ndim)
@@ -244,7 +225,7 @@ def split(a: Array, sizes: Sequence[int], dim: int) -> tuple[list[Array], Pullba
 
 
 def joined(parts: Sequence[Any], dim: int) -> Any:
-    """The value of concat, without preparing its way back where these are arrays."""
+    """The value of concat; of arrays without preparing a way back: a third of the time."""
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts, axis=dim)
     return run(concat, *parts, dim=dim)
@@ -275,7 +256,7 @@ def index(a: Array, key: tuple[Any, ...]) -> tuple[Array, Pullback]:
 
 def put(g: Any, shape: Shape, key: tuple[Any, ...]) -> tuple[Array, Pullback]:
     """Zeros of `shape` with `g` added at `key`; an element named several times gets the sum."""
-    if type(g) is Rows:
+    if type(g) is LookupGradient:
         return g.total, ()
     whole = np.zeros(shape, g.dtype)
     arrays = [k for k in key if isinstance(k, np.ndarray)]

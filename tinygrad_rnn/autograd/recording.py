@@ -15,7 +15,7 @@ class _Mode:
         enter(module), leave(module, result)        around a module's forward; None: it raised
         step(t)                                     before step t of a loop; None: it is over
         recorded(node, primitive, inputs, outputs)  after an op; node is None without a gradient
-        walked(node, arriving, leaving)             after a step of a backward walk
+        walked(node, arriving, leaving)             after a step of a backward walk (`tape.walk`)
         clips(gradients)                            before gradients are clipped
         updates(optimizer)                          before an optimiser changes parameters
 

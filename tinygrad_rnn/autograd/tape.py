@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from .elementwise import NUMBERS
-from .waiting import Waiting, settled
+from .primitives import concat
+from .waiting import InputGradient, WeightGradient, settled
 
 Key = tuple[Any, int]
 """Where gradients are added up: (node, number of the output) or (leaf tensor, 0)."""
@@ -210,7 +211,8 @@ def walk(
     `starts` are pairs (edge, gradient).  When the walk is over, `found` holds the gradient of every
     leaf it came to, or of just the `wanted` keys.  What has been passed is freed, unless `keep`.
     With `on_tensors` (see `Node.pullback_on`) gradients are Tensors, and the walk is recorded too.
-    A gradient may be one that waits (see `waiting`): `settled` makes it an array.
+    A gradient that leaves may be one that waits (see `waiting`), and so may one that arrives at a
+    concat: `settled` makes it an array.
     """
     pending: dict[Any, list[Any]] = {}  # node or leaf -> the sum so far for each of its outputs
     owned: set[Key] = set()  # sums made here; others may be shared: add gives one g to two parents
@@ -227,11 +229,13 @@ def walk(
             sums = pending[parent] = [None] * n
         before = sums[i]
         if before is None:
+            if type(g) is InputGradient and not _cut(parent):
+                g = g.value()
             sums[i] = g
         elif (parent, i) in owned:
             np.add(before, settled(g), out=before)
         else:
-            sums[i] = total = before + g
+            sums[i] = total = before + (g if type(g) is WeightGradient else settled(g))
             if type(total) is np.ndarray:
                 owned.add((parent, i))
 
@@ -251,8 +255,8 @@ def walk(
                 shape, dtype, _ = node.outputs[i]
                 g = np.zeros(shape, dtype)
                 arriving[i] = g = g if on_tensors is None else on_tensors[0](g, None)
-            elif isinstance(g, Waiting):
-                arriving[i] = g = g.at(node)
+            elif type(g) is WeightGradient:
+                arriving[i] = g = g.value()
         if node.retained:
             tensors = {i: reference() for i, reference in node.retained.items()}
             found |= {(t, 0): settled(arriving[i]) for i, t in tensors.items() if t is not None}
@@ -284,6 +288,12 @@ def walk(
         for i, g in enumerate(sums):
             if g is not None and (wanted is None or (parent, i) in wanted):
                 found[parent, i] = settled(g)
+
+
+def _cut(parent: Any) -> bool:
+    """Whether a gradient is only cut into pieces there, of which a single one is wanted."""
+    edges = parent.edges if type(parent) is Node and parent.op is concat else ()
+    return len(edges) - edges.count(None) == 1
 
 
 def _leading_to(wanted: set[Key], nodes: list[Node]) -> set[Key]:

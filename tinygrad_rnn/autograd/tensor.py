@@ -465,8 +465,10 @@ def _backward(
     if thread.mode.tracer is not None:
         thread.mode.tracer.touched()
     pairs = zip(ends, gradients, strict=True)
-    seeds = [_seed(i, end, g) for i, (end, g) in enumerate(pairs)]
-    starts = zip(map(place, ends), seeds if create_graph else map(array_of, seeds), strict=True)
+    seeds: list[Any] = [_seed(i, end, g) for i, (end, g) in enumerate(pairs)]
+    if not create_graph:  # copies: one may be the .grad of a leaf, to which this will add
+        seeds = [np.array(seed._array) for seed in seeds]
+    starts = zip(map(place, ends), seeds, strict=True)
     found: dict[Key, Any] = {}
     observers = thread.mode.observers  # looked up once: a walk may have a million steps
     with enable_grad(), uncollected():

@@ -3,19 +3,20 @@
 The tape adds them like arrays.  Who wants to see one says `settled`.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from . import kernels
 from .arguments import Array
 
 
-class Waiting:
-    """A gradient that is not computed yet."""
+class Waiting(NDArrayOperatorsMixin):
+    """A gradient that is not computed yet.  Who computes with it gets an array."""
 
-    __array_ufunc__ = None  # so that ndarray + Waiting asks Waiting
     shape: Any
     dtype: Any
 
@@ -23,19 +24,12 @@ class Waiting:
         """The gradient as an array."""
         raise NotImplementedError
 
-    def at(self, node: Any) -> Any:
-        """The gradient as the pullback of `node` gets it."""
-        return self.value()
-
-    def __add__(self, other: Any) -> Any:
-        return self.value() + settled(other)
-
-    def __radd__(self, other: Any) -> Any:
-        return other + self.value()
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return getattr(ufunc, method)(*map(settled, inputs), **options)
 
 
-class Product(Waiting):
-    """left.T @ right, multiplied when its value is wanted: (N, K), (N, M) -> (K, M).
+class WeightGradient(Waiting):
+    """left.T @ right, the gradient of a weight: (N, K), (N, M) -> (K, M).  Its sum is what counts.
 
     Backpropagation through time gives a weight one such gradient for each step.  Their sum is the
     product of all the rows below each other, and one tall product takes a fraction of the time of
@@ -51,7 +45,7 @@ class Product(Waiting):
         self.total: Array | None = None  # what has been multiplied already
 
     def __add__(self, other: Any) -> Any:
-        if not isinstance(other, Product):
+        if not isinstance(other, WeightGradient):
             return self.value() + other
         self.lefts += other.lefts
         self.rights += other.rights
@@ -77,40 +71,38 @@ class Product(Waiting):
         return self.total
 
 
-class Times(Waiting):
-    """left @ right, of which a part may be enough: (..., N, K), (K, M) -> (..., N, M).
+class InputGradient(Waiting):
+    """g @ weight, the gradient of an input: (..., O), (O, I) -> (..., I).  A part may be enough.
 
-    Where nobody asks for the gradient of a cell's input x, its half of the gradient of
-    concat([h, x]) need not be multiplied: what is cut out of a product are rows of its left factor
-    and columns of its right one.
+    Where nobody asks for the gradient of a cell's input x, its part of the gradient of
+    concat([h, x]) need not be multiplied.  The tape lets it wait only on the way to such a concat.
     """
 
-    def __init__(self, left: Array, right: Array) -> None:
-        self.left, self.right, self.ndim = left, right, left.ndim
+    def __init__(self, g: Array, weight: Array) -> None:
+        self.g, self.weight, self.ndim = g, weight, g.ndim
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return *self.left.shape[:-1], self.right.shape[1]
+        return *self.g.shape[:-1], self.weight.shape[1]
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.result_type(self.left, self.right)
+        return np.result_type(self.g, self.weight)
 
-    def __getitem__(self, key: tuple[slice, ...]) -> "Times":
-        """A piece, which waits as well: as `split` cuts it, with slices of the first dims."""
+    def __getitem__(self, key: tuple[slice, ...]) -> "InputGradient":
+        """A piece, which waits as well: the last dim is that of the weight's columns.
+
+        `key` has a slice for each of the first dims, or for all of them: so `split` cuts.
+        """
         if len(key) < self.ndim:
-            return Times(self.left[key], self.right)
-        return Times(self.left[key[:-1]], self.right[:, key[-1]])
-
-    def at(self, node: Any) -> Any:
-        """Itself where a part is enough, and the pieces are passed on to who wants them."""
-        return self if node.op in CUTTING and None in node.edges else self.value()
+            return InputGradient(self.g[key], self.weight)
+        return InputGradient(self.g[key[:-1]], self.weight[:, key[-1]])
 
     def value(self) -> Array:
-        return kernels.times(self.left, self.right)
+        return kernels.times(self.g, self.weight)
 
 
-class Rows(Waiting):
+class LookupGradient(Waiting):
     """The gradient at rows that were looked up in a table, when the table's own is known already.
 
     `total` is the table's.  Only who asks for the gradient of each lookup makes `value` compute it.
@@ -120,21 +112,24 @@ class Rows(Waiting):
         self.shape, self.dtype, self.total = shape, total.dtype, total
         self.value = value  # type: ignore[method-assign]
 
-    def at(self, node: Any) -> Any:
-        """Itself: it is given to lookups alone, whose pullback takes `total`."""
-        return self
-
-
-CUTTING: set[Callable[..., Any]] = set()
-"""The ops whose pullback does nothing but cut its gradient into those of the inputs."""
-
-
-def cutting(op: Callable[..., Any]) -> Callable[..., Any]:
-    """Notes that an op is one of `CUTTING`: a decorator."""
-    CUTTING.add(op)
-    return op
-
 
 def settled(g: Any) -> Any:
     """A gradient as an array or a Tensor, also when it is one that has waited."""
     return g.value() if isinstance(g, Waiting) else g
+
+
+def rows(a: Any) -> Any:
+    """(..., K) -> (N, K), an array or a Tensor."""
+    return a if a.ndim == 2 else a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+
+
+def of_weight(left: Any, right: Any) -> Any:
+    """left.T @ right over all rows: of arrays one that waits, of Tensors the product."""
+    if isinstance(left, np.ndarray):
+        return WeightGradient(rows(left), rows(right))
+    return rows(left).mT @ rows(right)
+
+
+def of_input(g: Any, weight: Any) -> Any:
+    """g @ weight: of arrays one that waits, of Tensors the product."""
+    return InputGradient(g, weight) if isinstance(g, np.ndarray) else g @ weight

@@ -14,7 +14,7 @@ import numpy as np
 from ..autograd.operations import array_of
 from ..autograd.tape import Node, walk
 from ..autograd.tensor import Tensor
-from ..autograd.waiting import Rows
+from ..autograd.waiting import LookupGradient
 from ..nn.module import Module
 from .lines import value_of
 from .ops import derivative, input_names, kept, row_of, rule_of
@@ -274,7 +274,7 @@ def not_finite(x: Any) -> NotFinite | None:
 
 def _array(x: Any) -> np.ndarray:
     """The values of a tensor or of a gradient; of one at rows of a table, the table's."""
-    return np.asarray(x.total if type(x) is Rows else array_of(value_of(x)))
+    return np.asarray(x.total if type(x) is LookupGradient else array_of(value_of(x)))
 
 
 def _ranges(values: dict[str, Any]) -> str:

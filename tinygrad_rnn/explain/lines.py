@@ -9,7 +9,7 @@ from ..autograd.elementwise import Row
 from ..autograd.primitives import Array
 from ..autograd.tape import Edge, Key, Node, sum_to, tape, walk
 from ..autograd.tensor import Tensor
-from ..autograd.waiting import Product, settled
+from ..autograd.waiting import WeightGradient, settled
 from ..nn.module import Module
 from .ops import input_names, kept, row_of, rule_of
 
@@ -176,7 +176,7 @@ def value_of(g: Any) -> Any:
     A product stays what it is: the walk adds to those that it has given away, and in another order
     the sum would be rounded otherwise.
     """
-    if type(g) is not Product:
+    if type(g) is not WeightGradient:
         return settled(g)
     value = np.concatenate(g.lefts).T @ np.concatenate(g.rights) if g.lefts else 0
     return value if g.total is None else value + g.total

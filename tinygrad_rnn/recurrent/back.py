@@ -7,7 +7,7 @@ import numpy as np
 
 from ..autograd.operations import array_of
 from ..autograd.tensor import Tensor, grad
-from ..autograd.waiting import Rows
+from ..autograd.waiting import LookupGradient
 from .program import Step, flat
 from .run import FEW, Loop, Pass
 from .tall import Gradients
@@ -78,7 +78,7 @@ class Back:
         gs: list[Any] = [found.given.get(name) for name in self.names]
         shape = self.arrays[0].shape
         if self.run.table is not None and gs[0] is not None:
-            gs[0] = Rows(shape, gs[0], lambda: found.at_each_lookup().reshape(shape))
+            gs[0] = LookupGradient(shape, gs[0], lambda: found.at_each_lookup().reshape(shape))
         gs += found.state
         wanted = self.run.loop.plan.wanted
         gs += [found.leaf(i) if f"weight{i}" in wanted else None for i in range(len(leaves))]
