@@ -2,7 +2,7 @@
 
 Every library runs the same mathematics with its own operations, one step after the other: our
 `unroll` of `nn.LSTMCell`, PyTorch's eager mode (not its built-in LSTM), MyGrad and HIPS autograd.
-Each runs in a process of its own, in turn, several rounds; the figure is the median of all rounds.
+Ours and each of the others take turns (`_turns.py`); their gradients of the weight must agree.
 Libraries that are not installed are left out.
 
     python benchmarks/tape.py
@@ -10,20 +10,16 @@ Libraries that are not installed are left out.
 
 import argparse
 import importlib.util
-import json
-import platform
-import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
+from _turns import Side, Work, add_options, cores, race
 
 SIZES = [(50, 50, 128), (32, 64, 64), (1, 25, 100)]  # (B, T, H); the input has H features too
-SECONDS = 1.5  # for each library and size in a round
 
-Step = Callable[[], object]
+Step = Callable[[], np.ndarray]
 
 
 def arrays(B: int, T: int, H: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -41,10 +37,11 @@ def tinygrad_rnn(B: int, T: int, H: int) -> Step:
     cell.gates.weight.data, cell.gates.bias.data = weight.T.copy(), bias
     xs = tg.from_numpy(x)
 
-    def step() -> None:
+    def step() -> np.ndarray:
         cell.zero_grad()
         outputs, _ = tg.unroll(cell, xs)
         outputs.sum().backward()
+        return cell.gates.weight.grad.numpy()
 
     return step
 
@@ -56,7 +53,7 @@ def torch(B: int, T: int, H: int) -> Step:
     weight = weight.T.contiguous().requires_grad_()
     bias.requires_grad_()
 
-    def step() -> None:
+    def step() -> np.ndarray:
         weight.grad = bias.grad = None
         h = c = torch.zeros(B, H)
         outputs = []
@@ -67,6 +64,7 @@ def torch(B: int, T: int, H: int) -> Step:
             h = o.sigmoid() * c.tanh()
             outputs.append(h)
         torch.stack(outputs).sum().backward()
+        return weight.grad.numpy()
 
     return step
 
@@ -78,7 +76,7 @@ def mygrad(B: int, T: int, H: int) -> Step:
     x, weight, bias = arrays(B, T, H)
     W, b = mg.tensor(weight), mg.tensor(bias)
 
-    def step() -> None:
+    def step() -> np.ndarray:
         h = c = mg.tensor(np.zeros((B, H), np.float32), constant=True)
         outputs = []
         for x_t in x:
@@ -88,8 +86,10 @@ def mygrad(B: int, T: int, H: int) -> Step:
             h = sigmoid(o) * mg.tanh(c)
             outputs.append(h)
         mg.stack(outputs).sum().backward()
+        gradient = W.grad
         W.null_grad()
         b.null_grad()
+        return gradient
 
     return step
 
@@ -115,46 +115,45 @@ def autograd(B: int, T: int, H: int) -> Step:
         return anp.sum(anp.stack(outputs))
 
     gradient = grad(loss)
-    return lambda: gradient((weight, bias))
+    return lambda: gradient((weight, bias))[0]
 
 
 LIBRARIES = {f.__name__: f for f in (tinygrad_rnn, torch, mygrad, autograd)}
 
 
-def times(step: Step) -> list[float]:
-    """Milliseconds of every run in the time there is, after three to warm up."""
-    for _ in range(3):
-        step()
-    measured, end = [], time.perf_counter() + SECONDS
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        step()
-        measured.append((time.perf_counter() - start) * 1e3)
-    return measured
+# ------------------------------------------------------------------------ this file as a side
+
+
+def use_threads(n: int) -> None:
+    """Nothing: every library has the threads that it takes by itself."""
+
+
+def versions() -> dict[str, str]:
+    return {"numpy": np.__version__}
+
+
+def layer(library: str, B: int, T: int, H: int) -> Step:
+    return LIBRARIES[library](B, T, H)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=LIBRARIES, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.only:
-        print(json.dumps([times(LIBRARIES[options.only](*size)) for size in SIZES]))
-        return
-    names = [name for name in LIBRARIES if importlib.util.find_spec(name)]
-    measured: dict[str, list[list[float]]] = {name: [[] for _ in SIZES] for name in names}
-    for _ in range(options.rounds):
-        for name in names:
-            command = [sys.executable, __file__, "--only", name]
-            answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            for all_rounds, this_round in zip(measured[name], json.loads(answer), strict=True):
-                all_rounds += this_round
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
-    print(f"{'(B, T, H)':>16}" + "".join(f"{name:>24}" for name in names))
-    for i, size in enumerate(SIZES):
-        medians = [statistics.median(measured[name][i]) for name in names]
-        ratios = [f"{m:8.2f} ms ({m / medians[0]:5.2f} x ours)" for m in medians]
-        print(f"{size!s:>16}" + "".join(f"{text:>24}" for text in ratios))
+    add_options(parser)
+    parser.set_defaults(rounds=15)
+    o = parser.parse_args()
+    ours, *others = (name for name in LIBRARIES if importlib.util.find_spec(name))
+    if not others:
+        parser.error("no other library is there: pip install torch mygrad autograd")
+    if o.threads != cores():
+        parser.error("--threads: set OPENBLAS_NUM_THREADS, and OMP_NUM_THREADS for torch, instead")
+    works = [
+        Work(f"B{B} T{T} H{H}", "layer", {"B": B, "T": T, "H": H}, tolerance=1e-4)
+        for B, T, H in SIZES
+    ]
+    with Side(ours, Path(__file__), o.threads, library=ours) as mine:
+        for name in others:
+            with Side(name, Path(__file__), o.threads, library=name) as theirs:
+                race(f"{name} {version(name)}", works, mine, theirs, o)
 
 
 if __name__ == "__main__":

@@ -229,7 +229,7 @@ def walk(
             sums = pending[parent] = [None] * n
         before = sums[i]
         if before is None:
-            if type(g) is InputGradient and not _cut(parent):
+            if type(g) is InputGradient and not _wants_a_part(parent):
                 g = g.value()
             sums[i] = g
         elif (parent, i) in owned:
@@ -290,8 +290,8 @@ def walk(
                 found[parent, i] = settled(g)
 
 
-def _cut(parent: Any) -> bool:
-    """Whether a gradient is only cut into pieces there, of which a single one is wanted."""
+def _wants_a_part(parent: Any) -> bool:
+    """Whether a gradient is only cut into pieces there, of which just one is wanted."""
     edges = parent.edges if type(parent) is Node and parent.op is concat else ()
     return len(edges) - edges.count(None) == 1
 
